@@ -1,0 +1,455 @@
+//! `mfa.toml`: what the administrator decides for a host. Every value is checked as it is read, the
+//! keys of features that are still to come included, so that a mistake shows before a login needs it.
+
+mod values;
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+pub use values::{AbsolutePath, Count, EmptyOrPath, Span};
+
+use crate::document::{self, DocumentError, IgnoreUnknown};
+
+/// Where the configuration is when nobody says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/mfa/mfa.toml";
+
+/// Declares a section whose keys all have defaults and where no other key may stand.
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+    };
+}
+
+section!(
+    /// The whole of `mfa.toml`.
+    Config {
+        /// The format; checked before anything else.
+        version: u64 = document::VERSION,
+        /// Keys that a newer release may have written, as dotted paths.
+        ignore_unknown: Vec<String> = Vec::new(),
+        /// Where things are.
+        paths: Paths = Paths::default(),
+        /// Users without a record, and what an app shows.
+        enrolment: Enrolment = Enrolment::default(),
+        /// Whether users are bound to hosts.
+        device: Device = Device::default(),
+        /// The account phase.
+        account: Account = Account::default(),
+        /// What a person is asked.
+        prompt: Prompt = Prompt::default(),
+        /// App codes.
+        app: App = App::default(),
+        /// Delivered codes (later).
+        code: Code = Code::default(),
+        /// Failures in a time.
+        throttle: Throttle = Throttle::default(),
+        /// Failures in a row.
+        lockout: Lockout = Lockout::default(),
+        /// Delivery (later).
+        courier: Courier = Courier::default(),
+        /// Notices (later).
+        notices: Notices = Notices::default(),
+        /// Texts (later).
+        messages: Messages = Messages::default(),
+        /// Passphrases (later).
+        passphrase: Passphrase = Passphrase::default(),
+        /// Where the sealing key is kept (later).
+        seal: Seal = Seal::default(),
+    }
+);
+
+section!(
+    /// `[paths]`.
+    Paths {
+        /// Records and states.
+        store: AbsolutePath = AbsolutePath::fixed("/var/lib/mfa"),
+        /// Notices waiting for delivery.
+        spool: AbsolutePath = AbsolutePath::fixed("/var/spool/mfa"),
+        /// The sealing key.
+        seal_key: AbsolutePath = AbsolutePath::fixed("/etc/mfa/seal.key"),
+        /// Passwords and tokens of the courier.
+        credentials: AbsolutePath = AbsolutePath::fixed("/etc/mfa/credentials"),
+        /// The break-glass code.
+        emergency: AbsolutePath = AbsolutePath::fixed("/etc/mfa/emergency.toml"),
+        /// The courier's program.
+        courier: AbsolutePath = AbsolutePath::fixed("/usr/libexec/mfa/mfa-courier"),
+        /// machine-id(5).
+        machine_id: AbsolutePath = AbsolutePath::fixed("/etc/machine-id"),
+    }
+);
+
+/// What happens to a user without a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WithoutRecord {
+    /// Refused like a wrong code.
+    Deny,
+    /// Not asked for a code at all.
+    Skip,
+}
+
+section!(
+    /// `[enrolment]`.
+    Enrolment {
+        /// A user without a record.
+        without_record: WithoutRecord = WithoutRecord::Deny,
+        /// What the app shows; `%h` is this host's name.
+        issuer: values::Issuer = values::Issuer::default(),
+    }
+);
+
+section!(
+    /// `[device]`.
+    Device {
+        /// False: the devices in the records are not looked at.
+        required: bool = true,
+    }
+);
+
+section!(
+    /// `[account]`.
+    Account {
+        /// Services whose account phase is none of ours.
+        skip_services: Vec<String> =
+            ["cron", "crond", "atd", "systemd-user", "runuser", "runuser-l"].map(String::from).to_vec(),
+    }
+);
+
+/// Whether a code is sent before a person asks for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum First {
+    /// Ask for a code; Enter has one sent.
+    Ask,
+    /// Send a code at once.
+    Send,
+}
+
+section!(
+    /// `[prompt]`.
+    Prompt {
+        /// Ask, or send first.
+        first: First = First::Ask,
+        /// Prompts in one login.
+        tries: Count<1, 10> = Count::fixed(3),
+        /// Whether what is typed is shown.
+        echo: bool = false,
+        /// What libpam waits after a refusal, `pam_fail_delay(3)`.
+        fail_delay: Span<0, 60> = Span::seconds(2),
+    }
+);
+
+section!(
+    /// `[app]`.
+    App {
+        /// Steps accepted before and after the present one (RFC 6238, 5.2 recommends at most 1).
+        window: Count<0, 10> = Count::fixed(1),
+    }
+);
+
+section!(
+    /// `[code]`: delivered codes.
+    Code {
+        /// Digits.
+        digits: Count<6, 8> = Count::fixed(6),
+        /// How long a code is good; at most 10 minutes (NIST SP 800-63B).
+        lifetime: Span<10, 600> = Span::minutes(5),
+        /// Codes sent within `sends_within`.
+        max_sends: Count<0, 1000> = Count::fixed(3),
+        /// See `max_sends`.
+        sends_within: Span<1, 86_400> = Span::minutes(15),
+    }
+);
+
+section!(
+    /// `[throttle]`.
+    Throttle {
+        /// Failures within `within`, after which answers are refused without a look at them. 0: none.
+        max_failures: Count<0, 1000> = Count::fixed(5),
+        /// The first failure opens a window of this length.
+        within: Span<1, 86_400> = Span::minutes(1),
+    }
+);
+
+section!(
+    /// `[lockout]`.
+    Lockout {
+        /// At every so many failures in a row the user is locked for a time.
+        after: Count<1, 1000> = Count::fixed(10),
+        /// How long.
+        r#for: Span<1, 2_592_000> = Span::minutes(15),
+        /// At so many in a row: until an administrator acts (NIST SP 800-63B: at most 100).
+        disable_after: Count<1, 100> = Count::fixed(100),
+    }
+);
+
+/// How mail leaves the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EmailBy {
+    /// To a server, `[courier.smtp]`.
+    Smtp,
+    /// Through the host's own mail system.
+    Sendmail,
+    /// Into a folder, for trying things out.
+    File,
+}
+
+section!(
+    /// `[courier]`.
+    Courier {
+        /// Who the courier becomes.
+        user: values::AccountName = values::AccountName::fixed("_mfa"),
+        /// How long one delivery may take.
+        deadline: Span<1, 120> = Span::seconds(15),
+        /// How mail leaves.
+        email: EmailBy = EmailBy::Smtp,
+        /// A server for mail; nothing is mailed without one.
+        smtp: Option<Smtp> = None,
+        /// The host's own mail system.
+        sendmail: Sendmail = Sendmail::default(),
+        /// A folder.
+        file: FileFolder = FileFolder::default(),
+        /// Telegram's Bot API.
+        telegram: Telegram = Telegram::default(),
+        /// A program of the administrator's.
+        command: Command = Command::default(),
+    }
+);
+
+/// How a connection to a mail server is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Security {
+    /// TLS from the first byte (RFC 8314).
+    Tls,
+    /// STARTTLS (RFC 3207).
+    Starttls,
+}
+
+/// How the courier signs in at a mail server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Auth {
+    /// The strongest that both sides know.
+    Auto,
+    /// RFC 4616.
+    Plain,
+    /// The older LOGIN.
+    Login,
+    /// A token, as Google has it.
+    Xoauth2,
+}
+
+/// `[courier.smtp]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Smtp {
+    /// Name of the server, which its certificate must carry.
+    pub host: values::NonEmpty,
+    /// Port.
+    #[serde(default = "default_port")]
+    pub port: Count<1, 65_535>,
+    /// TLS or STARTTLS, never neither.
+    #[serde(default = "default_security")]
+    pub security: Security,
+    /// How to sign in.
+    #[serde(default = "default_auth")]
+    pub auth: Auth,
+    /// Empty: the courier does not sign in.
+    #[serde(default)]
+    pub username: String,
+    /// A file in `paths.credentials`.
+    #[serde(default = "default_password")]
+    pub password: values::FileName,
+    /// Who the mails are from.
+    pub from: values::NonEmpty,
+    /// Certificates to trust instead of the system's roots.
+    #[serde(default)]
+    pub ca_file: EmptyOrPath,
+}
+
+fn default_port() -> Count<1, 65_535> {
+    Count::fixed(465)
+}
+
+fn default_security() -> Security {
+    Security::Tls
+}
+
+fn default_auth() -> Auth {
+    Auth::Auto
+}
+
+fn default_password() -> values::FileName {
+    values::FileName::fixed("smtp-password")
+}
+
+section!(
+    /// `[courier.sendmail]`.
+    Sendmail {
+        /// The program.
+        path: AbsolutePath = AbsolutePath::fixed("/usr/sbin/sendmail"),
+    }
+);
+
+section!(
+    /// `[courier.file]`.
+    FileFolder {
+        /// The folder; empty: none.
+        folder: EmptyOrPath = EmptyOrPath::default(),
+        /// Whether codes may be written there.
+        demo: bool = false,
+    }
+);
+
+section!(
+    /// `[courier.telegram]`.
+    Telegram {
+        /// A file in `paths.credentials`.
+        token: values::FileName = values::FileName::fixed("telegram-token"),
+        /// Base of the Bot API.
+        api: values::Url = values::Url::fixed("https://api.telegram.org"),
+    }
+);
+
+section!(
+    /// `[courier.command]`.
+    Command {
+        /// Absolute path and arguments; empty: none.
+        run: values::CommandLine = values::CommandLine::default(),
+    }
+);
+
+/// When a person is told of a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnLogin {
+    /// Every time.
+    Always,
+    /// From an address that the last one did not come from.
+    NewAddress,
+    /// Never.
+    Never,
+}
+
+section!(
+    /// `[notices]`.
+    Notices {
+        /// After a login.
+        on_login: OnLogin = OnLogin::Always,
+        /// After failures.
+        on_failure: bool = true,
+        /// At most one notice of failures a user in this time.
+        digest: Span<1, 86_400> = Span::minutes(15),
+        /// Addresses of administrators who are told of failures too.
+        admins: Vec<values::NonEmpty> = Vec::new(),
+    }
+);
+
+section!(
+    /// `[messages]`.
+    Messages {
+        /// A folder of the administrator's own texts.
+        templates: EmptyOrPath = EmptyOrPath::default(),
+        /// Whether a mail's subject shows the code.
+        code_in_subject: bool = true,
+    }
+);
+
+/// Kinds of characters that a passphrase may have to contain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CharacterClass {
+    /// Upper-case letters.
+    Upper,
+    /// Lower-case letters.
+    Lower,
+    /// Digits.
+    Digit,
+    /// Anything else.
+    Other,
+}
+
+section!(
+    /// `[passphrase]`.
+    Passphrase {
+        /// Characters at least.
+        min_length: Count<8, 128> = Count::fixed(12),
+        /// Classes that must occur.
+        classes: Vec<CharacterClass> = Vec::new(),
+        /// zxcvbn's score at least.
+        min_score: Count<0, 4> = Count::fixed(3),
+        /// A file of refused words.
+        refused: EmptyOrPath = EmptyOrPath::default(),
+    }
+);
+
+section!(
+    /// `[seal]`.
+    Seal {
+        /// Name of a systemd credential instead of `paths.seal_key`.
+        credential: String = String::new(),
+    }
+);
+
+impl Config {
+    /// Reads `mfa.toml`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, by line and column, and what to write instead.
+    pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
+        document::read(bytes, IgnoreUnknown::Own).map(|read| read.value)
+    }
+
+    /// Keys that say something other than their default though what they are for is not in this
+    /// release: checked, and without effect.
+    #[must_use]
+    pub fn not_in_this_release(&self) -> Vec<&'static str> {
+        let defaults = Self::default();
+        let later = [
+            ("prompt.first", self.prompt.first != defaults.prompt.first),
+            ("[code]", self.code != defaults.code),
+            ("[courier]", self.courier != defaults.courier),
+            ("[notices]", self.notices != defaults.notices),
+            ("[messages]", self.messages != defaults.messages),
+            ("[passphrase]", self.passphrase != defaults.passphrase),
+            ("[seal]", self.seal != defaults.seal),
+        ];
+        later
+            .into_iter()
+            .filter(|(_, set)| *set)
+            .map(|(key, _)| key)
+            .collect()
+    }
+}
+
+impl Paths {
+    /// All paths below one folder: a test host, or a first try.
+    #[must_use]
+    pub fn below(folder: &Path) -> [(&'static str, PathBuf); 7] {
+        [
+            ("store", folder.join("store")),
+            ("spool", folder.join("spool")),
+            ("seal_key", folder.join("seal.key")),
+            ("credentials", folder.join("credentials")),
+            ("emergency", folder.join("emergency.toml")),
+            ("courier", folder.join("mfa-courier")),
+            ("machine_id", folder.join("machine-id")),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests;

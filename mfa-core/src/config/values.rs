@@ -1,0 +1,274 @@
+//! The values of `mfa.toml` as types that can't be wrong: each is checked when it is read, where the
+//! error still knows its line.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::de::{Deserialize, Deserializer, Error};
+
+/// A whole number from `MIN` to `MAX`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count<const MIN: u32, const MAX: u32>(u32);
+
+impl<const MIN: u32, const MAX: u32> Count<MIN, MAX> {
+    /// A default, checked when the program is compiled.
+    #[must_use]
+    pub(super) const fn fixed(value: u32) -> Self {
+        assert!(MIN <= value && value <= MAX);
+        Self(value)
+    }
+
+    /// A number that is in range.
+    #[must_use]
+    pub const fn new(value: u32) -> Option<Self> {
+        if MIN <= value && value <= MAX { Some(Self(value)) } else { None }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Count<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = i64::deserialize(deserializer)?;
+        u32::try_from(number)
+            .ok()
+            .filter(|number| (MIN..=MAX).contains(number))
+            .map(Self)
+            .ok_or_else(|| {
+                Error::custom(format!(
+                    "{number} is out of range; write a whole number from {MIN} to {MAX}"
+                ))
+            })
+    }
+}
+
+/// A length of time from `MIN` to `MAX` seconds, written as `"30s"`, `"5m"`, `"1h"` or `"2d"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span<const MIN: u64, const MAX: u64>(Duration);
+
+impl<const MIN: u64, const MAX: u64> Span<MIN, MAX> {
+    pub(super) const fn seconds(seconds: u64) -> Self {
+        assert!(MIN <= seconds && seconds <= MAX);
+        Self(Duration::from_secs(seconds))
+    }
+
+    pub(super) const fn minutes(minutes: u64) -> Self {
+        Self::seconds(minutes * 60)
+    }
+
+    /// The length.
+    #[must_use]
+    pub const fn get(self) -> Duration {
+        self.0
+    }
+}
+
+/// Seconds of `30s`, `5m`, `1h` or `2d`.
+fn parse_span(text: &str) -> Option<u64> {
+    let unit = text.chars().last()?;
+    let factor = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return None,
+    };
+    let number = text.strip_suffix(unit)?;
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Span<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match parse_span(&text) {
+            Some(seconds) if (MIN..=MAX).contains(&seconds) => {
+                Ok(Self(Duration::from_secs(seconds)))
+            }
+            Some(_) => Err(Error::custom(format!(
+                "\"{text}\" is out of range; write a length of time from \"{MIN}s\" to \"{MAX}s\""
+            ))),
+            None => Err(Error::custom(format!(
+                "\"{text}\" is no length of time; write a whole number and s, m, h or d, like \"5m\""
+            ))),
+        }
+    }
+}
+
+/// Declares a string type that is checked as it is read: `check` says what to write instead.
+macro_rules! checked_string {
+    ($(#[$doc:meta])* $name:ident($inner:ty), $check:expr, $instead:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $name($inner);
+
+        impl $name {
+            #[allow(dead_code)] // not each of them has a default
+            pub(super) fn fixed(value: &str) -> Self {
+                Self(<$inner>::from(value))
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                let check: fn(&str) -> bool = $check;
+                if check(&text) {
+                    Ok(Self(<$inner>::from(text)))
+                } else {
+                    Err(Error::custom(format!("{text:?} {}", $instead)))
+                }
+            }
+        }
+    };
+}
+
+macro_rules! as_str {
+    ($name:ident) => {
+        impl $name {
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+fn is_printable(text: &str) -> bool {
+    !text.chars().any(char::is_control)
+}
+
+/// An absolute path without `.` or `..`: what the folder walk of `secure_file` takes.
+fn is_absolute(text: &str) -> bool {
+    text.starts_with('/')
+        && text.len() > 1
+        && is_printable(text)
+        && !text.split('/').any(|part| part == ".." || part == ".")
+}
+
+checked_string!(
+    /// An absolute path without `..`.
+    AbsolutePath(PathBuf), is_absolute,
+    "is not an absolute path; write one that begins with / and has no . or .. in it"
+);
+
+impl AbsolutePath {
+    /// The path.
+    #[must_use]
+    pub fn as_path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl AsRef<Path> for AbsolutePath {
+    fn as_ref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl fmt::Display for AbsolutePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.display().fmt(f)
+    }
+}
+
+checked_string!(
+    /// An absolute path, or nothing.
+    EmptyOrPath(PathBuf), |text| text.is_empty() || is_absolute(text),
+    "is not an absolute path; write one that begins with /, or \"\" for none"
+);
+
+impl EmptyOrPath {
+    /// The path, if there is one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        (!self.0.as_os_str().is_empty()).then_some(self.0.as_path())
+    }
+}
+
+impl Default for EmptyOrPath {
+    fn default() -> Self {
+        Self::fixed("")
+    }
+}
+
+checked_string!(
+    /// What an app shows above the code; `%h` stands for the host's name. A colon would end it in the
+    /// otpauth URI's label.
+    Issuer(String), |text| !text.is_empty() && text.len() <= 64 && is_printable(text) && !text.contains(':'),
+    "is no issuer; write 1 to 64 bytes without a colon or control characters"
+);
+as_str!(Issuer);
+
+impl Default for Issuer {
+    fn default() -> Self {
+        Self::fixed("%h")
+    }
+}
+
+checked_string!(
+    /// Name of an account of the system.
+    AccountName(String),
+    |text| !text.is_empty()
+        && text.len() <= 32
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+        && !text.starts_with('-'),
+    "is no account name; write letters, digits, _, - or ., at most 32"
+);
+as_str!(AccountName);
+
+checked_string!(
+    /// Name of a file in a folder that another key names.
+    FileName(String),
+    |text| !text.is_empty() && text != "." && text != ".." && !text.contains('/') && is_printable(text),
+    "is no file name; write the name of a file in paths.credentials, without /"
+);
+as_str!(FileName);
+
+checked_string!(
+    /// Text that says something.
+    NonEmpty(String), |text| !text.is_empty() && is_printable(text),
+    "says nothing; write a text without control characters"
+);
+as_str!(NonEmpty);
+
+checked_string!(
+    /// Base of an HTTP interface.
+    Url(String),
+    |text| (text.starts_with("https://") || text.starts_with("http://127.0.0.1"))
+        && is_printable(text) && !text.contains(' '),
+    "is no base URL; write one that begins with https://"
+);
+as_str!(Url);
+
+/// A program and its arguments, or nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommandLine(Vec<String>);
+
+impl CommandLine {
+    /// The words.
+    #[must_use]
+    pub fn words(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for CommandLine {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let words = Vec::<String>::deserialize(deserializer)?;
+        match words.first() {
+            Some(program) if !is_absolute(program) => Err(Error::custom(format!(
+                "{program:?} is not an absolute path; write one that begins with /"
+            ))),
+            _ => Ok(Self(words)),
+        }
+    }
+}

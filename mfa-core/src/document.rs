@@ -1,0 +1,254 @@
+//! TOML documents that carry a version: configuration, records and states are all read here, so that
+//! a newer release's file, an unknown key and a typing error are refused alike, by line and column.
+
+use std::fmt;
+use std::ops::Range;
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// The version that this release reads and writes.
+pub const VERSION: u64 = 1;
+
+/// What is wrong in a document, where, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentError {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// `what is wrong; write … instead`.
+    pub message: String,
+}
+
+impl fmt::Display for DocumentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.line, self.column, self.message)
+    }
+}
+
+impl std::error::Error for DocumentError {}
+
+/// Which keys may be unknown.
+#[derive(Clone, Copy, Debug)]
+pub enum IgnoreUnknown<'a> {
+    /// The document names them itself, under `ignore_unknown` (mfa.toml).
+    Own,
+    /// These, as dotted paths; an array is passed through without an index (`apps.colour`).
+    Listed(&'a [String]),
+}
+
+/// A document that was read.
+#[derive(Clone, Debug)]
+pub struct Read<T> {
+    /// What it says.
+    pub value: T,
+    /// Whether keys were left out that only a newer release understands.
+    pub has_ignored_keys: bool,
+}
+
+/// Reads a document of this release's version into `T`.
+///
+/// # Errors
+///
+/// Not UTF-8, not TOML, a missing or newer version, an unknown or duplicate key, a wrong value.
+pub fn read<T: DeserializeOwned>(
+    bytes: &[u8],
+    ignore: IgnoreUnknown<'_>,
+) -> Result<Read<T>, DocumentError> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        let text = std::str::from_utf8(valid).unwrap_or_default();
+        at(
+            text,
+            text.len(),
+            "this is not UTF-8; write the file as UTF-8 text".to_owned(),
+        )
+    })?;
+    let mut document = DeTable::parse(text).map_err(|error| from_toml(text, &error))?;
+    check_version(text, document.get_ref())?;
+    let mut has_ignored_keys = false;
+    let own;
+    let listed = match ignore {
+        IgnoreUnknown::Listed(listed) => listed,
+        IgnoreUnknown::Own => {
+            own = own_list(document.get_ref());
+            &own
+        }
+    };
+    for path in listed {
+        has_ignored_keys |= remove(document.get_mut(), path);
+    }
+    let value = T::deserialize(toml::de::Deserializer::from(document))
+        .map_err(|error| from_toml(text, &error))?;
+    Ok(Read {
+        value,
+        has_ignored_keys,
+    })
+}
+
+fn check_version(text: &str, document: &DeTable<'_>) -> Result<(), DocumentError> {
+    let Some(version) = document.get("version") else {
+        return Err(at(
+            text,
+            0,
+            format!("`version` is missing; write `version = {VERSION}`"),
+        ));
+    };
+    let number = version
+        .get_ref()
+        .as_integer()
+        .and_then(|integer| u64::from_str_radix(integer.as_str(), integer.radix()).ok());
+    match number {
+        Some(VERSION) => Ok(()),
+        Some(newer) if newer > VERSION => Err(at(
+            text,
+            version.span().start,
+            format!("version {newer} is of a newer release; this one reads `version = {VERSION}`"),
+        )),
+        _ => Err(at(
+            text,
+            version.span().start,
+            format!("this is no version; write `version = {VERSION}`"),
+        )),
+    }
+}
+
+/// The strings under `ignore_unknown`; anything else there is refused when the document is read.
+fn own_list(document: &DeTable<'_>) -> Vec<String> {
+    let entries = document
+        .get("ignore_unknown")
+        .and_then(|value| value.get_ref().as_array());
+    entries
+        .into_iter()
+        .flat_map(|array| array.iter())
+        .filter_map(|entry| entry.get_ref().as_str().map(str::to_owned))
+        .collect()
+}
+
+fn remove(table: &mut DeTable<'_>, path: &str) -> bool {
+    let Some((first, rest)) = path.split_once('.') else {
+        return table.remove(path).is_some();
+    };
+    table
+        .get_mut(first)
+        .is_some_and(|value| remove_below(value, rest))
+}
+
+fn remove_below(value: &mut Spanned<DeValue<'_>>, path: &str) -> bool {
+    match value.get_mut() {
+        DeValue::Table(table) => remove(table, path),
+        DeValue::Array(array) => {
+            let mut removed = false;
+            for entry in array.iter_mut() {
+                removed |= remove_below(entry, path);
+            }
+            removed
+        }
+        _ => false,
+    }
+}
+
+fn from_toml(text: &str, error: &toml::de::Error) -> DocumentError {
+    let span: Range<usize> = error.span().unwrap_or(0..0);
+    at(text, span.start, reword(error.message()))
+}
+
+/// Says serde's and toml's messages in the words of the rest: `what; write … instead`.
+fn reword(message: &str) -> String {
+    let message = message.replace('\n', " ");
+    if let Some(rest) = message.strip_prefix("unknown field ") {
+        let (key, others) = rest.split_once(", ").unwrap_or((rest, ""));
+        let others = others.strip_prefix("expected ").unwrap_or("nothing here");
+        return format!(
+            "unknown key {key}; write {others}, or name it in `ignore_unknown` of mfa.toml"
+        );
+    }
+    if let Some(field) = message.strip_prefix("missing field ") {
+        return format!("{field} is missing; write it");
+    }
+    if let Some(rest) = message.strip_prefix("unknown variant ") {
+        return format!(
+            "unknown value {}",
+            rest.replacen(", expected ", "; write ", 1)
+        );
+    }
+    message.replacen(", expected ", "; write ", 1)
+}
+
+fn at(text: &str, offset: usize, message: String) -> DocumentError {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    DocumentError {
+        line: before.matches('\n').count() + 1,
+        column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
+        message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        #[allow(dead_code)]
+        version: u64,
+        #[serde(default)]
+        ignore_unknown: Vec<String>,
+        #[serde(default)]
+        inner: Vec<Inner>,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        name: String,
+    }
+
+    fn error(text: &str) -> String {
+        read::<Sample>(text.as_bytes(), IgnoreUnknown::Own)
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn errors_name_line_column_and_what_to_write() {
+        assert_eq!(error(""), "1:1: `version` is missing; write `version = 1`");
+        assert_eq!(
+            error("# hello\nversion = 2\n"),
+            "2:11: version 2 is of a newer release; this one reads `version = 1`"
+        );
+        assert_eq!(
+            error("version = \"x\""),
+            "1:11: this is no version; write `version = 1`"
+        );
+        assert!(error("version = 1\nversion = 1\n").starts_with("2:1: duplicate key"));
+        assert_eq!(
+            error("version = 1\n[[inner]]\nname = \"ä\"\nnam = 2\n"),
+            "4:1: unknown key `nam`; write `name`, or name it in `ignore_unknown` of mfa.toml"
+        );
+        assert_eq!(
+            error("version = 1\n[[inner]]\nname = 3\n"),
+            "3:8: invalid type: integer `3`; write a string"
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_not_text_are_refused_by_place() {
+        let error = read::<Sample>(b"version = 1\n# \xff", IgnoreUnknown::Own).unwrap_err();
+        assert_eq!((error.line, error.column), (2, 3));
+    }
+
+    #[test]
+    fn a_listed_key_may_be_unknown_in_every_entry_of_an_array() {
+        let text = "version = 1\nignore_unknown = [\"new\", \"inner.colour\"]\nnew = true\n\
+                    [[inner]]\nname = \"a\"\ncolour = 1\n[[inner]]\nname = \"b\"\n";
+        let read: Read<Sample> = read(text.as_bytes(), IgnoreUnknown::Own).unwrap();
+        assert!(read.has_ignored_keys);
+        assert_eq!(read.value.inner.len(), 2);
+    }
+}

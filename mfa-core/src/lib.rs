@@ -1,0 +1,23 @@
+//! What is decided at a login, and the store it is decided from.
+//!
+//! No PAM, no command line, no network: `pam_mfa` and `mfa-admin` translate to this crate and back.
+//! Rooms and the way through them are drawn in `docs/architecture.md`.
+#![forbid(unsafe_code)]
+
+pub mod audit;
+pub mod clock;
+pub mod config;
+pub mod device;
+pub mod document;
+pub mod hex;
+pub mod host;
+pub mod login;
+pub mod otp;
+pub mod policy;
+pub mod record;
+pub mod request;
+pub mod seal;
+pub mod secure_file;
+pub mod state;
+pub mod store;
+pub mod throttle;

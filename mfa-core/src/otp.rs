@@ -1,0 +1,295 @@
+//! App codes (RFC 6238), and what counts as one among the things that people type.
+
+use std::fmt;
+
+use totp_rs::{Builder, Secret, Totp};
+use zeroize::Zeroizing;
+
+use crate::record::{Algorithm, App};
+
+/// RFC 4226, 4 (R6): a shared secret has at least 128 bits.
+pub const MIN_SECRET_LEN: usize = 16;
+/// RFC 4226, 4 (R6) recommends 160 bits; what every app takes.
+pub const SECRET_LEN: usize = 20;
+/// Longer than any secret that apps hand out.
+pub const MAX_SECRET_LEN: usize = 128;
+
+/// A right code has at most 8 digits; blanks and hyphens between them are allowed for.
+const MAX_ANSWER_LEN: usize = 64;
+
+/// What somebody typed, wiped when it is dropped.
+pub struct TypedAnswer(Zeroizing<Vec<u8>>);
+
+impl TypedAnswer {
+    /// Takes the bytes of an answer.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// Whether it is the same as another secret; takes the same time wherever they differ.
+    #[must_use]
+    pub fn is_same_as(&self, other: &[u8]) -> bool {
+        constant_time_eq::constant_time_eq(&self.0, other)
+    }
+
+    /// Whether it begins with some bytes.
+    #[must_use]
+    pub fn starts_with(&self, start: &[u8]) -> bool {
+        self.0.starts_with(start)
+    }
+
+    /// The code it is shaped like: 6 to 8 ASCII digits, with blanks and hyphens between them.
+    #[must_use]
+    pub fn as_code(&self) -> Option<Code> {
+        if self.0.len() > MAX_ANSWER_LEN {
+            return None;
+        }
+        let typed = self.0.trim_ascii();
+        let is_digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
+        if !is_digit(typed.first()) || !is_digit(typed.last()) {
+            return None;
+        }
+        let mut digits = Zeroizing::new(String::with_capacity(MAX_ANSWER_LEN));
+        for byte in typed {
+            match byte {
+                b'0'..=b'9' => digits.push(char::from(*byte)),
+                b' ' | b'-' => {}
+                _ => return None,
+            }
+        }
+        (6..=8).contains(&digits.len()).then_some(Code(digits))
+    }
+}
+
+impl fmt::Debug for TypedAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TypedAnswer([redacted])")
+    }
+}
+
+/// 6 to 8 digits, wiped when they are dropped.
+pub struct Code(Zeroizing<String>);
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Code([redacted])")
+    }
+}
+
+/// Why a secret can't be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnusableSecret;
+
+impl fmt::Display for UnusableSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "a shared secret has {MIN_SECRET_LEN} to {MAX_SECRET_LEN} bytes ({} base32 characters at least)",
+            (MIN_SECRET_LEN * 8).div_ceil(5)
+        )
+    }
+}
+
+impl std::error::Error for UnusableSecret {}
+
+/// What makes codes and checks them.
+pub struct Authenticator {
+    totp: Totp,
+    period: u64,
+}
+
+impl Authenticator {
+    /// An authenticator over a shared secret. `window` is the number of steps that are accepted on either
+    /// side of the present one.
+    ///
+    /// # Errors
+    ///
+    /// The secret is too short or too long.
+    pub fn new(
+        secret: &[u8],
+        algorithm: Algorithm,
+        digits: u8,
+        period: u16,
+        window: u32,
+    ) -> Result<Self, UnusableSecret> {
+        if secret.len() > MAX_SECRET_LEN {
+            return Err(UnusableSecret);
+        }
+        let algorithm = match algorithm {
+            Algorithm::Sha1 => totp_rs::Algorithm::SHA1,
+            Algorithm::Sha256 => totp_rs::Algorithm::SHA256,
+            Algorithm::Sha512 => totp_rs::Algorithm::SHA512,
+        };
+        let period = u64::from(period);
+        let totp = Builder::new()
+            .with_algorithm(algorithm)
+            .with_digits(digits)
+            .with_step_duration(period)
+            .with_skew(u16::try_from(window).unwrap_or(u16::MAX))
+            .with_secret(Secret::new(secret.into()))
+            .build()
+            .map_err(|_| UnusableSecret)?;
+        Ok(Self { totp, period })
+    }
+
+    /// The authenticator of an enrolled app.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Authenticator::new`].
+    pub fn of_app(app: &App, secret: &[u8], window: u32) -> Result<Self, UnusableSecret> {
+        Self::new(
+            secret,
+            app.algorithm,
+            *app.digits.get(),
+            *app.period.get(),
+            window,
+        )
+    }
+
+    /// One whose codes nobody has, that costs as much to ask as a real one.
+    ///
+    /// # Errors
+    ///
+    /// Never: the secret is long enough.
+    pub fn decoy(window: u32) -> Result<Self, UnusableSecret> {
+        Self::new(&[0x5a; SECRET_LEN], Algorithm::Sha1, 6, 30, window)
+    }
+
+    /// The step at a time (RFC 6238, 4.2).
+    #[must_use]
+    pub fn step_at(&self, unix_seconds: u64) -> u64 {
+        unix_seconds / self.period
+    }
+
+    /// The step within the window whose code this is, if it is one.
+    #[must_use]
+    pub fn matching_step(&self, code: &Code, unix_seconds: u64) -> Option<u64> {
+        self.totp.check(&code.0, unix_seconds)
+    }
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Authenticator([redacted])")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(text: &str) -> Option<Code> {
+        TypedAnswer::new(text.as_bytes().to_vec()).as_code()
+    }
+
+    fn step(
+        secret: &[u8],
+        algorithm: Algorithm,
+        digits: u8,
+        period: u16,
+        text: &str,
+        time: u64,
+    ) -> Option<u64> {
+        Authenticator::new(secret, algorithm, digits, period, 1)
+            .unwrap()
+            .matching_step(&code(text).unwrap(), time)
+    }
+
+    #[test]
+    fn the_vectors_of_rfc_6238_appendix_b_hold() {
+        let seed = b"1234567890123456789012345678901234567890123456789012345678901234";
+        for (time, sha1, sha256, sha512) in [
+            (59, "94287082", "46119246", "90693936"),
+            (1_111_111_109, "07081804", "68084774", "25091201"),
+            (1_111_111_111, "14050471", "67062674", "99943326"),
+            (1_234_567_890, "89005924", "91819424", "93441116"),
+            (2_000_000_000, "69279037", "90698825", "38618901"),
+            (20_000_000_000, "65353130", "77737706", "47863826"),
+        ] {
+            for (algorithm, length, text) in [
+                (Algorithm::Sha1, 20, sha1),
+                (Algorithm::Sha256, 32, sha256),
+                (Algorithm::Sha512, 64, sha512),
+            ] {
+                assert_eq!(
+                    step(&seed[..length], algorithm, 8, 30, text, time),
+                    Some(time / 30),
+                    "{algorithm:?} at {time}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_code_is_right_one_step_early_or_late_and_no_further() {
+        let seed = b"12345678901234567890";
+        let right = "94287082"; // step 1: seconds 30 to 59
+        for (time, expected) in [
+            (0, Some(1)),
+            (29, Some(1)),
+            (59, Some(1)),
+            (89, Some(1)),
+            (90, None),
+            (3600, None),
+        ] {
+            assert_eq!(
+                step(seed, Algorithm::Sha1, 8, 30, right, time),
+                expected,
+                "{time}"
+            );
+        }
+        assert_eq!(step(seed, Algorithm::Sha1, 6, 30, right, 59), None);
+        assert_eq!(step(seed, Algorithm::Sha1, 6, 30, "287082", 59), Some(1));
+    }
+
+    #[test]
+    fn codes_are_ascii_digits_with_blanks_and_hyphens_between_them() {
+        for text in [
+            "123456",
+            "123 456",
+            "12-34-56",
+            " 123456\n",
+            "1234 5678",
+            "1234567",
+        ] {
+            assert!(code(text).is_some(), "{text}");
+        }
+        for text in [
+            "",
+            " ",
+            "12345",
+            "123456789",
+            "+123456",
+            "-123456",
+            "123456-",
+            "12345a",
+            "１２３４５６",
+            "123.456",
+            "0x123456",
+            "123456\u{a0}",
+            "1 2 3 4 5",
+            "email",
+        ] {
+            assert!(code(text).is_none(), "{text}");
+        }
+        assert!(code(&format!("123{}456", " ".repeat(100))).is_none());
+        assert!(TypedAnswer::new(vec![0xff; 6]).as_code().is_none());
+        assert!(TypedAnswer::new(vec![b'1'; 10 << 20]).as_code().is_none());
+    }
+
+    #[test]
+    fn short_secrets_are_refused() {
+        assert!(Authenticator::new(&[1; 15], Algorithm::Sha1, 6, 30, 1).is_err());
+        assert!(Authenticator::new(&[1; 16], Algorithm::Sha1, 6, 30, 1).is_ok());
+        assert!(Authenticator::new(&[1; 129], Algorithm::Sha1, 6, 30, 1).is_err());
+        assert!(Authenticator::decoy(1).is_ok());
+    }
+
+    #[test]
+    fn nothing_that_was_typed_shows_in_debug_output() {
+        let answer = TypedAnswer::new(b"123456".to_vec());
+        assert!(!format!("{answer:?}{:?}", answer.as_code()).contains("123456"));
+    }
+}

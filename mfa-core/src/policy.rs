@@ -1,0 +1,352 @@
+//! Who is asked for a code, who is let by, who is refused: pure, over the configuration, the request
+//! and the record. Nothing here acts; `login` does.
+
+use crate::config::{Config, WithoutRecord};
+use crate::device::DeviceId;
+use crate::record::{Method, UserRecord};
+use crate::request::LoginRequest;
+
+/// Why a user is refused, whatever is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DenyReason {
+    /// No account, or no record.
+    UnknownUser,
+    /// An administrator suspended the user.
+    Suspended,
+    /// Not on the approved list.
+    NotApproved,
+    /// Not assigned to this host.
+    WrongDevice,
+    /// Nothing that a code could be checked with.
+    NotEnrolled,
+}
+
+/// Why a user is let by without a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SkipReason {
+    /// No record, and the host or the service lets such users by.
+    NoRecord,
+    /// A record without any authenticator so far, likewise.
+    NeverEnrolled,
+    /// The account phase of a service that the configuration leaves alone.
+    Service,
+}
+
+impl SkipReason {
+    /// For the audit line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoRecord => "no record",
+            Self::NeverEnrolled => "never enrolled",
+            Self::Service => "service",
+        }
+    }
+}
+
+/// What is to happen in the auth phase.
+#[must_use]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Refuse, after the same questions as for everybody.
+    Deny(DenyReason),
+    /// Let by.
+    Skip(SkipReason),
+    /// Ask; one of these counts.
+    Challenge(Vec<Method>),
+}
+
+/// What is to happen in the account phase.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountDecision {
+    /// Refuse.
+    Deny(DenyReason),
+    /// Have no opinion.
+    Skip(SkipReason),
+    /// Let in.
+    Accept,
+}
+
+/// Decides the auth phase. `[[rules]]` about who is asked when will come in here, between the checks of the
+/// user and the methods.
+pub fn decide(
+    config: &Config,
+    request: &LoginRequest,
+    record: Option<&UserRecord>,
+    device: DeviceId,
+) -> Decision {
+    let record = match standing(config, request, record, device) {
+        Ok(record) => record,
+        Err(Bar::Deny(reason)) => return Decision::Deny(reason),
+        Err(Bar::Skip(reason)) => return Decision::Skip(reason),
+    };
+    let usable: Vec<Method> = if record.has_usable_app() {
+        vec![Method::App]
+    } else {
+        Vec::new()
+    };
+    if !usable.is_empty() {
+        return Decision::Challenge(usable);
+    }
+    if skips_the_unenrolled(config, request) && !record.enrolled_once {
+        return Decision::Skip(SkipReason::NeverEnrolled);
+    }
+    Decision::Deny(DenyReason::NotEnrolled)
+}
+
+/// Decides the account phase: the same but for the code, since a login with a public key comes this way
+/// alone.
+pub fn decide_account(
+    config: &Config,
+    request: &LoginRequest,
+    record: Option<&UserRecord>,
+    device: DeviceId,
+) -> AccountDecision {
+    if is_service_left_alone(config, request) {
+        return AccountDecision::Skip(SkipReason::Service);
+    }
+    match standing(config, request, record, device) {
+        Ok(_) => AccountDecision::Accept,
+        Err(Bar::Deny(reason)) => AccountDecision::Deny(reason),
+        Err(Bar::Skip(reason)) => AccountDecision::Skip(reason),
+    }
+}
+
+/// Whether the account phase of this service is none of ours; nothing is read then.
+#[must_use]
+pub fn is_service_left_alone(config: &Config, request: &LoginRequest) -> bool {
+    config.account.skip_services.contains(&request.service)
+}
+
+/// What stands between a user and the question for a code.
+enum Bar {
+    Deny(DenyReason),
+    Skip(SkipReason),
+}
+
+/// The record of a user who may log in here at all, or what is to happen to others.
+fn standing<'a>(
+    config: &Config,
+    request: &LoginRequest,
+    record: Option<&'a UserRecord>,
+    device: DeviceId,
+) -> Result<&'a UserRecord, Bar> {
+    let Some(record) = record else {
+        return Err(if skips_the_unenrolled(config, request) {
+            Bar::Skip(SkipReason::NoRecord)
+        } else {
+            Bar::Deny(DenyReason::UnknownUser)
+        });
+    };
+    let refused = if !record.suspended.is_empty() {
+        DenyReason::Suspended
+    } else if !record.approved {
+        DenyReason::NotApproved
+    } else if config.device.required && !record.is_assigned_to(device) {
+        DenyReason::WrongDevice
+    } else {
+        return Ok(record);
+    };
+    Err(Bar::Deny(refused))
+}
+
+fn skips_the_unenrolled(config: &Config, request: &LoginRequest) -> bool {
+    request.nullok || config.enrolment.without_record == WithoutRecord::Skip
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::AssignedDevice;
+    use crate::record::{Algorithm, App, AppId, Device, Digits, Label, Period, datetime};
+    use crate::request::{Caller, UserName};
+
+    fn here() -> DeviceId {
+        DeviceId::parse("1b9d6bcd4f7a4b0e9a4c1c2a5d0e7f31").unwrap()
+    }
+
+    fn request(nullok: bool) -> LoginRequest {
+        LoginRequest {
+            asked_name: "alice".to_owned(),
+            account: None,
+            service: "sshd".to_owned(),
+            remote_host: None,
+            tty: None,
+            remote_user: None,
+            nullok,
+            log_unknown_names: false,
+            caller: Caller { uid: 0, euid: 0 },
+        }
+    }
+
+    fn alice() -> UserRecord {
+        let mut record = UserRecord::new(UserName::parse("alice").unwrap());
+        record.methods = vec![Method::App];
+        record.enrolled_once = true;
+        record.devices = vec![Device {
+            id: AssignedDevice::One(here()),
+            label: Label::parse("here").unwrap(),
+            assigned: datetime(0),
+        }];
+        record.apps = vec![App {
+            id: AppId::parse("00000001").unwrap(),
+            label: Label::parse("phone").unwrap(),
+            secret: String::new(),
+            algorithm: Algorithm::Sha1,
+            digits: Digits::parse(6).unwrap(),
+            period: Period::parse(30_u16).unwrap(),
+            enrolled: datetime(0),
+        }];
+        record
+    }
+
+    fn outcome(change: impl Fn(&mut UserRecord), nullok: bool) -> (Decision, AccountDecision) {
+        let mut record = alice();
+        change(&mut record);
+        let config = Config::default();
+        (
+            decide(&config, &request(nullok), Some(&record), here()),
+            decide_account(&config, &request(nullok), Some(&record), here()),
+        )
+    }
+
+    #[test]
+    fn every_standing_of_a_user_has_its_decision() {
+        use AccountDecision as A;
+        use Decision as D;
+        type Change = fn(&mut UserRecord);
+        let cases: [(Change, D, A); 8] = [
+            (|_| {}, D::Challenge(vec![Method::App]), A::Accept),
+            (
+                |r| r.suspended = "left".into(),
+                D::Deny(DenyReason::Suspended),
+                A::Deny(DenyReason::Suspended),
+            ),
+            (
+                |r| r.approved = false,
+                D::Deny(DenyReason::NotApproved),
+                A::Deny(DenyReason::NotApproved),
+            ),
+            (
+                |r| {
+                    r.approved = false;
+                    r.suspended = "x".into();
+                },
+                D::Deny(DenyReason::Suspended),
+                A::Deny(DenyReason::Suspended),
+            ),
+            (
+                |r| r.devices.clear(),
+                D::Deny(DenyReason::WrongDevice),
+                A::Deny(DenyReason::WrongDevice),
+            ),
+            (
+                |r| r.apps.clear(),
+                D::Deny(DenyReason::NotEnrolled),
+                A::Accept,
+            ),
+            (
+                |r| r.methods = vec![Method::Email],
+                D::Deny(DenyReason::NotEnrolled),
+                A::Accept,
+            ),
+            (
+                |r| r.methods.clear(),
+                D::Deny(DenyReason::NotEnrolled),
+                A::Accept,
+            ),
+        ];
+        for (change, decision, account) in cases {
+            // nullok opens no door for anybody who was enrolled once.
+            for nullok in [false, true] {
+                assert_eq!(outcome(change, nullok), (decision.clone(), account));
+            }
+        }
+    }
+
+    #[test]
+    fn only_users_who_were_never_enrolled_are_let_by() {
+        let never = |r: &mut UserRecord| {
+            r.apps.clear();
+            r.enrolled_once = false;
+        };
+        assert_eq!(
+            outcome(never, true).0,
+            Decision::Skip(SkipReason::NeverEnrolled)
+        );
+        assert_eq!(
+            outcome(never, false).0,
+            Decision::Deny(DenyReason::NotEnrolled)
+        );
+        let config = Config::default();
+        assert_eq!(
+            decide(&config, &request(false), None, here()),
+            Decision::Deny(DenyReason::UnknownUser)
+        );
+        assert_eq!(
+            decide(&config, &request(true), None, here()),
+            Decision::Skip(SkipReason::NoRecord)
+        );
+        assert_eq!(
+            decide_account(&config, &request(false), None, here()),
+            AccountDecision::Deny(DenyReason::UnknownUser)
+        );
+        assert_eq!(
+            decide_account(&config, &request(true), None, here()),
+            AccountDecision::Skip(SkipReason::NoRecord)
+        );
+        let skip = Config::parse(b"version = 1\n[enrolment]\nwithout_record = \"skip\"").unwrap();
+        assert_eq!(
+            decide(&skip, &request(false), None, here()),
+            Decision::Skip(SkipReason::NoRecord)
+        );
+        // A suspended user is not let by for lack of an app.
+        let both = |r: &mut UserRecord| {
+            never(r);
+            r.suspended = "left".into();
+        };
+        assert_eq!(outcome(both, true).0, Decision::Deny(DenyReason::Suspended));
+    }
+
+    #[test]
+    fn devices_count_only_where_the_host_says_so() {
+        let mut record = alice();
+        record.devices.clear();
+        let config = Config::parse(b"version = 1\n[device]\nrequired = false").unwrap();
+        assert!(matches!(
+            decide(&config, &request(false), Some(&record), here()),
+            Decision::Challenge(_)
+        ));
+        assert_eq!(
+            decide_account(&config, &request(false), Some(&record), here()),
+            AccountDecision::Accept
+        );
+    }
+
+    #[test]
+    fn cron_and_systemd_user_pass_by_the_account_phase() {
+        for service in [
+            "cron",
+            "crond",
+            "atd",
+            "systemd-user",
+            "runuser",
+            "runuser-l",
+        ] {
+            let request = LoginRequest {
+                service: service.to_owned(),
+                ..request(false)
+            };
+            assert_eq!(
+                decide_account(&Config::default(), &request, None, here()),
+                AccountDecision::Skip(SkipReason::Service)
+            );
+            // The auth phase does not know them.
+            assert_eq!(
+                decide(&Config::default(), &request, None, here()),
+                Decision::Deny(DenyReason::UnknownUser)
+            );
+        }
+    }
+}

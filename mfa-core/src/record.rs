@@ -1,0 +1,575 @@
+//! The user record: what the administrator decides about a user. Changed by `mfa-admin` alone.
+
+use std::fmt;
+
+use serde::de::{Deserializer, Error};
+use serde::{Deserialize, Serialize, Serializer};
+use toml::value::Datetime;
+
+use crate::clock::rfc3339;
+use crate::device::{AssignedDevice, DeviceId};
+use crate::document::{self, DocumentError, IgnoreUnknown};
+use crate::hex;
+use crate::request::UserName;
+
+/// Authenticator apps of one user at most.
+pub const MAX_APPS: usize = 8;
+/// Devices of one user at most.
+pub const MAX_DEVICES: usize = 64;
+/// Recovery codes of one user at most.
+pub const MAX_RECOVERY_CODES: usize = 16;
+
+/// What may count as a second factor for a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// An authenticator app.
+    App,
+    /// A code by e-mail (later).
+    Email,
+    /// A code by Telegram (later).
+    Telegram,
+    /// A code by the administrator's own command (later).
+    Command,
+}
+
+impl Method {
+    /// The name in records, options and audit lines.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Email => "email",
+            Self::Telegram => "telegram",
+            Self::Command => "command",
+        }
+    }
+
+    /// The method of a name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::App, Self::Email, Self::Telegram, Self::Command]
+            .into_iter()
+            .find(|method| method.as_str() == name)
+    }
+}
+
+/// The hash of an app's HMAC (RFC 6238, 1.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Algorithm {
+    /// HMAC-SHA-1, what every app understands.
+    #[default]
+    #[serde(rename = "SHA1")]
+    Sha1,
+    /// HMAC-SHA-256.
+    #[serde(rename = "SHA256")]
+    Sha256,
+    /// HMAC-SHA-512.
+    #[serde(rename = "SHA512")]
+    Sha512,
+}
+
+impl Algorithm {
+    /// The name in records, options and otpauth URIs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sha1 => "SHA1",
+            Self::Sha256 => "SHA256",
+            Self::Sha512 => "SHA512",
+        }
+    }
+
+    /// The algorithm of a name, in upper or lower case, with or without the hyphen.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        match name.to_ascii_uppercase().replace('-', "").as_str() {
+            "SHA1" => Some(Self::Sha1),
+            "SHA256" => Some(Self::Sha256),
+            "SHA512" => Some(Self::Sha512),
+            _ => None,
+        }
+    }
+}
+
+/// Declares a type that is written as `$inner` and checked by `$check` when it is read.
+macro_rules! checked {
+    ($(#[$doc:meta])* $name:ident($inner:ty): $check:expr, $instead:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+        #[serde(transparent)]
+        pub struct $name($inner);
+
+        impl $name {
+            /// Takes a value that may stand in a record.
+            ///
+            /// # Errors
+            ///
+            /// What to write instead.
+            pub fn parse(value: impl Into<$inner>) -> Result<Self, String> {
+                let value = value.into();
+                let check: fn(&$inner) -> bool = $check;
+                if check(&value) { Ok(Self(value)) } else { Err(format!("{value:?} {}", $instead)) }
+            }
+
+            /// The value.
+            #[must_use]
+            pub fn get(&self) -> &$inner {
+                &self.0
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::parse(<$inner>::deserialize(deserializer)?).map_err(Error::custom)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+checked!(
+    /// What people call an app or a device.
+    Label(String): |text| !text.is_empty()
+        && text.chars().count() <= 32
+        && !text.chars().any(char::is_control),
+    "is no label; write 1 to 32 characters, no control characters"
+);
+
+checked!(
+    /// An address of mail.
+    EmailAddress(String): |text| is_address(text),
+    "is no e-mail address; write one like alice@example.com"
+);
+
+checked!(
+    /// Digits of an app's codes (RFC 4226, 5.3).
+    Digits(u8): |digits| (6..=8).contains(digits),
+    "digits are not possible; write 6, 7 or 8"
+);
+
+checked!(
+    /// Seconds of an app's time step (RFC 6238, 4.1).
+    Period(u16): |seconds| (10..=300).contains(seconds),
+    "seconds are no period; write 10 to 300, usually 30"
+);
+
+checked!(
+    /// What names an app in the login state: 8 random hexadecimal digits, never used again.
+    AppId(String): |text| text.len() == 8 && hex::decode(text).is_some(),
+    "is no id of an app; it is 8 hexadecimal digits"
+);
+
+impl AppId {
+    /// A fresh one.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no random bytes.
+    pub fn random() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; 4];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self(hex::encode(&bytes)))
+    }
+}
+
+/// One `@`, nothing that a mail header or a command line could take for something else.
+fn is_address(text: &str) -> bool {
+    let allowed = |c: char| !c.is_control() && !c.is_whitespace() && !"<>()[],;:\\\"".contains(c);
+    text.len() <= 254
+        && !text.starts_with('-')
+        && text.chars().all(allowed)
+        && text.split_once('@').is_some_and(|(local, domain)| {
+            !local.is_empty() && !domain.is_empty() && !domain.contains('@')
+        })
+}
+
+/// A host that a user may log in on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Device {
+    /// Which; `*` for any.
+    pub id: AssignedDevice,
+    /// What people call it.
+    pub label: Label,
+    /// Since when.
+    pub assigned: Datetime,
+}
+
+/// An authenticator app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct App {
+    /// What the login state calls it.
+    pub id: AppId,
+    /// What people call it.
+    pub label: Label,
+    /// The shared secret, sealed for this user and this app.
+    pub secret: String,
+    /// Hash.
+    pub algorithm: Algorithm,
+    /// Length of a code.
+    pub digits: Digits,
+    /// Length of a step, seconds.
+    pub period: Period,
+    /// Since when.
+    pub enrolled: Datetime,
+}
+
+impl App {
+    /// What the secret is sealed for, besides the user.
+    #[must_use]
+    pub fn seal_purpose(id: &AppId) -> String {
+        format!("app/{id}")
+    }
+}
+
+/// Recovery codes (later): kept and passed on unchanged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recovery {
+    /// Names the set.
+    pub set: String,
+    /// Salt of all hashes.
+    pub salt: String,
+    /// argon2id hashes.
+    #[serde(deserialize_with = "at_most::<_, _, MAX_RECOVERY_CODES>")]
+    pub hashes: Vec<String>,
+}
+
+/// What the administrator decides about a user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserRecord {
+    version: u64,
+    /// Whose.
+    #[serde(serialize_with = "user_name", deserialize_with = "to_user_name")]
+    pub user: UserName,
+    /// Whether the user is on the approved list.
+    pub approved: bool,
+    /// Set by the first enrolment and never cleared: `nullok` no longer lets by.
+    #[serde(default)]
+    pub enrolled_once: bool,
+    /// A reason, or nothing; beats everything else.
+    #[serde(default)]
+    pub suspended: String,
+    /// What counts for this user.
+    #[serde(default)]
+    pub methods: Vec<Method>,
+    /// Where mail goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<EmailAddress>,
+    /// Telegram's id of the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub telegram: Option<i64>,
+    /// Where the user may log in.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "at_most::<_, _, MAX_DEVICES>"
+    )]
+    pub devices: Vec<Device>,
+    /// With what.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "at_most::<_, _, MAX_APPS>"
+    )]
+    pub apps: Vec<App>,
+    /// Recovery codes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
+}
+
+fn user_name<S: Serializer>(user: &UserName, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(user.as_str())
+}
+
+fn to_user_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UserName, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    UserName::parse(&name).ok_or_else(|| {
+        Error::custom(format!(
+            "{name:?} is no user name; write the one of this file"
+        ))
+    })
+}
+
+fn at_most<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let entries = Vec::deserialize(deserializer)?;
+    if entries.len() > MAX {
+        return Err(Error::custom(format!(
+            "{} entries are too many; write at most {MAX}",
+            entries.len()
+        )));
+    }
+    Ok(entries)
+}
+
+/// The moment as records write it.
+#[must_use]
+pub fn datetime(unix_seconds: u64) -> Datetime {
+    // rfc3339 writes what TOML reads; the fallback is never taken.
+    rfc3339(unix_seconds).parse().unwrap_or(Datetime {
+        date: None,
+        time: None,
+        offset: None,
+    })
+}
+
+/// A record as it was read.
+#[derive(Clone, Debug)]
+pub struct ReadRecord {
+    /// The record.
+    pub record: UserRecord,
+    /// Whether it holds keys of a newer release, which writing would lose.
+    pub has_ignored_keys: bool,
+}
+
+impl UserRecord {
+    /// An approved user with nothing yet.
+    #[must_use]
+    pub fn new(user: UserName) -> Self {
+        Self {
+            version: document::VERSION,
+            user,
+            approved: true,
+            enrolled_once: false,
+            suspended: String::new(),
+            methods: Vec::new(),
+            email: None,
+            telegram: None,
+            devices: Vec::new(),
+            apps: Vec::new(),
+            recovery: None,
+        }
+    }
+
+    /// Reads a record's file, which has to be this user's.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, by line and column.
+    pub fn parse(
+        bytes: &[u8],
+        user: &UserName,
+        ignore_unknown: &[String],
+    ) -> Result<ReadRecord, DocumentError> {
+        let read = document::read::<Self>(bytes, IgnoreUnknown::Listed(ignore_unknown))?;
+        let record = read.value;
+        let mut ids: Vec<_> = record.apps.iter().map(|app| app.id.get()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let message = if record.user != *user {
+            format!(
+                "the record is of {:?}; write `user = {:?}`",
+                record.user.as_str(),
+                user.as_str()
+            )
+        } else if ids.len() != record.apps.len() {
+            "two apps have the same id; remove one of them".to_owned()
+        } else {
+            return Ok(ReadRecord {
+                record,
+                has_ignored_keys: read.has_ignored_keys,
+            });
+        };
+        Err(DocumentError {
+            line: 1,
+            column: 1,
+            message,
+        })
+    }
+
+    /// The text of the record's file.
+    ///
+    /// # Errors
+    ///
+    /// The record can't be written as TOML (never seen).
+    pub fn to_text(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+
+    /// Whether the user may log in on a host.
+    #[must_use]
+    pub fn is_assigned_to(&self, device: DeviceId) -> bool {
+        self.devices
+            .iter()
+            .any(|assigned| assigned.id.includes(device))
+    }
+
+    /// Whether an app code could ever let this user in.
+    #[must_use]
+    pub fn has_usable_app(&self) -> bool {
+        self.methods.contains(&Method::App) && !self.apps.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = r#"
+version = 1
+user = "alice"
+approved = true
+enrolled_once = true
+suspended = ""
+methods = ["app", "email"]
+email = "alice@example.com"
+telegram = 123456789
+[[devices]]
+id = "1b9d6bcd4f7a4b0e9a4c1c2a5d0e7f31"
+label = "bastion-1"
+assigned = 2026-11-20T09:00:00Z
+[[apps]]
+id = "5f0c2a91"
+label = "phone"
+secret = "sealed:1:…"
+algorithm = "SHA1"
+digits = 6
+period = 30
+enrolled = 2026-11-20T09:00:00Z
+[recovery]
+set = "c41d77e0"
+salt = "…"
+hashes = ["…"]
+"#;
+
+    fn alice() -> UserName {
+        UserName::parse("alice").unwrap()
+    }
+
+    fn error(text: &str) -> String {
+        UserRecord::parse(text.as_bytes(), &alice(), &[])
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn a_record_survives_its_file() {
+        let record = UserRecord::parse(EXAMPLE.as_bytes(), &alice(), &[])
+            .unwrap()
+            .record;
+        let text = record.to_text().unwrap();
+        assert_eq!(
+            UserRecord::parse(text.as_bytes(), &alice(), &[])
+                .unwrap()
+                .record,
+            record
+        );
+        let fresh = UserRecord::new(alice());
+        let text = fresh.to_text().unwrap();
+        assert_eq!(
+            UserRecord::parse(text.as_bytes(), &alice(), &[])
+                .unwrap()
+                .record,
+            fresh
+        );
+    }
+
+    #[test]
+    fn what_a_record_may_not_say_is_named_by_line() {
+        for (from, to, expected) in [
+            (
+                "\"alice\"",
+                "\"bob\"",
+                "1:1: the record is of \"bob\"; write `user = \"alice\"`",
+            ),
+            (
+                "digits = 6",
+                "digits = 10",
+                "19:10: 10 digits are not possible; write 6, 7 or 8",
+            ),
+            (
+                "period = 30",
+                "period = 0",
+                "20:10: 0 seconds are no period; write 10 to 300, usually 30",
+            ),
+            (
+                "\"5f0c2a91\"",
+                "\"../../x\"",
+                "15:6: \"../../x\" is no id of an app; it is 8 hexadecimal digits",
+            ),
+            (
+                "id = \"1b9d",
+                "id = \"zb9d",
+                "11:6: \"zb9d6bcd4f7a4b0e9a4c1c2a5d0e7f31\" is no device id; write the 32 digits that `mfa-admin device id` prints, or \"*\"",
+            ),
+            (
+                "approved = true",
+                "aproved = true",
+                "4:1: unknown key `aproved`; write one of `version`, `user`, `approved`, `enrolled_once`, `suspended`, `methods`, `email`, `telegram`, `devices`, `apps`, `recovery`, or name it in `ignore_unknown` of mfa.toml",
+            ),
+        ] {
+            assert!(EXAMPLE.contains(from));
+            assert_eq!(error(&EXAMPLE.replace(from, to)), expected);
+        }
+        assert!(
+            error(&EXAMPLE.replace("approved = true\n", "approved = true\napproved = true\n"))
+                .contains("duplicate key")
+        );
+    }
+
+    #[test]
+    fn the_caps_hold_on_reading() {
+        let app = EXAMPLE
+            .split("[[apps]]")
+            .nth(1)
+            .unwrap()
+            .split("[recovery]")
+            .next()
+            .unwrap();
+        let mut text = EXAMPLE.split("[[apps]]").next().unwrap().to_owned();
+        for number in 0..=MAX_APPS {
+            text.push_str("[[apps]]");
+            text.push_str(&app.replace("5f0c2a91", &format!("0000000{number}")));
+        }
+        assert!(
+            error(&text).contains("9 entries are too many; write at most 8"),
+            "{}",
+            error(&text)
+        );
+        let twice = format!(
+            "{}[[apps]]{app}[[apps]]{app}",
+            EXAMPLE.split("[[apps]]").next().unwrap()
+        );
+        assert!(error(&twice).contains("two apps have the same id"));
+    }
+
+    #[test]
+    fn addresses_that_something_else_could_take_for_an_option_or_a_header_are_refused() {
+        assert!(EmailAddress::parse("alice+mfa@example.com").is_ok());
+        for text in [
+            "-oX@x",
+            "alice",
+            "@x",
+            "a@",
+            "a@b@c",
+            "a b@c",
+            "a@b\nBcc: c",
+            "<a@b>",
+            "\"a\"@b",
+            "a@b,c@d",
+        ] {
+            assert!(EmailAddress::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_a_newer_release_can_be_passed_over_and_is_remembered() {
+        let text = EXAMPLE.replace("[[apps]]", "[[apps]]\ncolour = \"red\"");
+        assert!(error(&text).contains("unknown key `colour`"));
+        let read =
+            UserRecord::parse(text.as_bytes(), &alice(), &["apps.colour".to_owned()]).unwrap();
+        assert!(read.has_ignored_keys);
+    }
+}

@@ -1,0 +1,538 @@
+//! Files that only their owner can have written: opened relative to a folder, then checked by descriptor,
+//! so that nothing can be exchanged between the check and the use. Who the owner is (root, outside
+//! tests) is a parameter.
+
+mod block;
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, readlinkat, renameat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
+use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, fchown, fsync, unlinkat};
+use zeroize::Zeroizing;
+
+pub use block::{BLOCK_SIZE, Block, BlockError, MAX_PAYLOAD};
+
+/// Nothing that we keep is larger.
+pub const MAX_FILE_SIZE: usize = 64 * 1024;
+
+const MAX_LINKS: usize = 8;
+
+/// Whose the files must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner(u32);
+
+impl Owner {
+    /// Everywhere but in tests.
+    pub const ROOT: Self = Self(0);
+
+    /// The user that runs this process, for stores of tests.
+    #[must_use]
+    pub fn effective_user() -> Self {
+        Self(nix::unistd::geteuid().as_raw())
+    }
+}
+
+/// Who may read a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Privacy {
+    /// Anybody may read, the owner alone write.
+    Public,
+    /// Mode 0600 exactly.
+    Private,
+}
+
+/// What is wrong with a file or folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// The path does not begin at the root.
+    NotAbsolute,
+    /// It is not there.
+    Missing,
+    /// It is a symbolic link.
+    Link,
+    /// It is a FIFO, a socket, a device or a folder.
+    NotAFile,
+    /// It is not a folder.
+    NotAFolder,
+    /// Somebody else owns it.
+    Owner(u32),
+    /// Others can write it; the mode.
+    WritableByOthers(u32),
+    /// Others can read it; the mode.
+    NotPrivate(u32),
+    /// It has other names (hard links); how many in all.
+    OtherNames(u64),
+    /// It is larger than [`MAX_FILE_SIZE`].
+    TooLarge,
+    /// The system refused.
+    System(Errno),
+}
+
+/// A file that can't be used, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileError {
+    /// Which.
+    pub path: PathBuf,
+    /// Why.
+    pub problem: Problem,
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.path.display())?;
+        match self.problem {
+            Problem::NotAbsolute => {
+                f.write_str("is not an absolute path; write one that begins with /")
+            }
+            Problem::Missing => f.write_str("does not exist"),
+            Problem::Link => f.write_str("is a symbolic link; put the file itself there"),
+            Problem::NotAFile => f.write_str("is not a regular file; remove it"),
+            Problem::NotAFolder => f.write_str("is not a folder"),
+            Problem::Owner(uid) => {
+                write!(
+                    f,
+                    "is owned by uid {uid}; see who changed it, then chown it back"
+                )
+            }
+            Problem::WritableByOthers(mode) => {
+                write!(
+                    f,
+                    "has mode {mode:04o}, others can write it; see who did, then chmod go-w"
+                )
+            }
+            Problem::NotPrivate(mode) => write!(f, "has mode {mode:04o}; chmod 600 it"),
+            Problem::OtherNames(count) => {
+                write!(f, "has {count} names (hard links); remove the others")
+            }
+            Problem::TooLarge => write!(f, "is larger than {MAX_FILE_SIZE} bytes"),
+            Problem::System(errno) => f.write_str(errno.desc()),
+        }
+    }
+}
+
+impl std::error::Error for FileError {}
+
+impl FileError {
+    fn new(path: &Path, problem: Problem) -> Self {
+        Self {
+            path: path.to_owned(),
+            problem,
+        }
+    }
+
+    fn system(path: &Path, errno: Errno) -> Self {
+        let problem = match errno {
+            Errno::ENOENT => Problem::Missing,
+            Errno::ELOOP => Problem::Link,
+            Errno::ENOTDIR => Problem::NotAFolder,
+            other => Problem::System(other),
+        };
+        Self::new(path, problem)
+    }
+}
+
+/// An open folder that nobody but its owner can have changed.
+#[derive(Debug)]
+pub struct Folder {
+    fd: OwnedFd,
+    path: PathBuf,
+    owner: Owner,
+}
+
+impl Folder {
+    /// Walks an absolute path from the root. Every component must be root's or the owner's and not
+    /// writable by others, sticky folders excepted; so must symbolic links be root's or the owner's.
+    ///
+    /// # Errors
+    ///
+    /// A component is missing, is somebody else's, or is no folder.
+    pub fn open(path: &Path, owner: Owner) -> Result<Self, FileError> {
+        if !path.is_absolute() {
+            return Err(FileError::new(path, Problem::NotAbsolute));
+        }
+        let fail = |errno| FileError::system(path, errno);
+        let step = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let root = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut here = nix::fcntl::open("/", root, Mode::empty()).map_err(fail)?;
+        let mut way: VecDeque<OsString> = names(path);
+        let mut links = 0;
+        while let Some(name) = way.pop_front() {
+            let next = openat(&here, name.as_os_str(), step, Mode::empty()).map_err(fail)?;
+            let found = fstat(&next).map_err(fail)?;
+            check_on_the_way(path, &found, owner)?;
+            if kind(&found) == SFlag::S_IFLNK {
+                links += 1;
+                if links > MAX_LINKS {
+                    return Err(FileError::new(path, Problem::Link));
+                }
+                let target = PathBuf::from(readlinkat(&next, "").map_err(fail)?);
+                if target.is_absolute() {
+                    here = nix::fcntl::open("/", root, Mode::empty()).map_err(fail)?;
+                }
+                for name in names(&target).into_iter().rev() {
+                    way.push_front(name);
+                }
+            } else {
+                here = next;
+            }
+        }
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let fd = openat(&here, ".", flags, Mode::empty()).map_err(fail)?;
+        Ok(Self {
+            fd,
+            path: path.to_owned(),
+            owner,
+        })
+    }
+
+    /// A folder right below this one, which may not be a link.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Folder::open`]; sticky folders are refused too.
+    pub fn subfolder(&self, name: &str) -> Result<Self, FileError> {
+        let path = self.path.join(name);
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let fd = openat(&self.fd, name, flags, Mode::empty()).map_err(|errno| {
+            let is_link = self
+                .stat(name)
+                .is_ok_and(|stat| kind(&stat) == SFlag::S_IFLNK);
+            if is_link {
+                FileError::new(&path, Problem::Link)
+            } else {
+                FileError::system(&path, errno)
+            }
+        })?;
+        let stat = fstat(&fd).map_err(|errno| FileError::system(&path, errno))?;
+        if stat.st_uid != self.owner.0 {
+            return Err(FileError::new(&path, Problem::Owner(stat.st_uid)));
+        }
+        if permissions(&stat) & 0o022 != 0 {
+            return Err(FileError::new(
+                &path,
+                Problem::WritableByOthers(permissions(&stat)),
+            ));
+        }
+        Ok(Self {
+            fd,
+            path,
+            owner: self.owner,
+        })
+    }
+
+    /// Makes a folder below this one, mode 0700, or leaves the one that is there.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses, or what is there can't be trusted.
+    pub fn make_subfolder(&self, name: &str) -> Result<Self, FileError> {
+        match mkdirat(&self.fd, name, Mode::S_IRWXU) {
+            Ok(()) | Err(Errno::EEXIST) => self.subfolder(name),
+            Err(errno) => Err(FileError::system(&self.path.join(name), errno)),
+        }
+    }
+
+    /// Where the folder is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether files in it can be changed: `EROFS` and the like show before anybody is asked anything.
+    ///
+    /// # Errors
+    ///
+    /// They can't.
+    pub fn check_writable(&self) -> Result<(), FileError> {
+        faccessat(&self.fd, ".", AccessFlags::W_OK, AtFlags::AT_EACCESS)
+            .map_err(|errno| FileError::system(&self.path, errno))
+    }
+
+    /// Reads a whole file.
+    ///
+    /// # Errors
+    ///
+    /// It is missing, can't be trusted, or is too large.
+    pub fn read(&self, name: &str, privacy: Privacy) -> Result<Zeroizing<Vec<u8>>, FileError> {
+        let (fd, stat) = self.open_file(name, OFlag::O_RDONLY, privacy)?;
+        let fail = |errno| FileError::system(&self.path.join(name), errno);
+        let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
+        if size > MAX_FILE_SIZE {
+            return Err(FileError::new(&self.path.join(name), Problem::TooLarge));
+        }
+        // One byte more, so that the end shows without a second read.
+        let mut bytes = Zeroizing::new(vec![0; size + 1]);
+        let mut filled = 0;
+        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match nix::unistd::read(&fd, rest) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(fail(errno)),
+            }
+        }
+        if filled > size {
+            return Err(FileError::new(&self.path.join(name), Problem::TooLarge));
+        }
+        bytes.truncate(filled);
+        Ok(bytes)
+    }
+
+    /// Opens a file without waiting (a FIFO would), then checks what was opened.
+    fn open_file(
+        &self,
+        name: &str,
+        access: OFlag,
+        privacy: Privacy,
+    ) -> Result<(OwnedFd, FileStat), FileError> {
+        let flags = access | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let path = || self.path.join(name);
+        let fd = openat(&self.fd, name, flags, Mode::empty()).map_err(|errno| match errno {
+            // A folder can't be opened for writing, a socket or a FIFO without a reader not at all.
+            Errno::EISDIR | Errno::ENXIO => FileError::new(&path(), Problem::NotAFile),
+            other => FileError::system(&path(), other),
+        })?;
+        let stat = fstat(&fd).map_err(|errno| FileError::system(&path(), errno))?;
+        match file_problem(&stat, self.owner, privacy) {
+            Some(problem) => Err(FileError::new(&path(), problem)),
+            None => Ok((fd, stat)),
+        }
+    }
+
+    /// Puts a file in the place of the one of that name, or where there is none: all of it or nothing,
+    /// whatever happens meanwhile. What an earlier writer left under `temporary` is removed; the caller
+    /// holds [`Folder::lock`], so that no writer is at it.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses; the old file is then still there.
+    pub fn replace(
+        &self,
+        name: &str,
+        temporary: &str,
+        mode: u32,
+        bytes: &[u8],
+    ) -> Result<(), FileError> {
+        let fail = |errno| FileError::system(&self.path.join(name), errno);
+        self.remove_if_present(temporary)?;
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let fd =
+            openat(&self.fd, temporary, flags, Mode::from_bits_truncate(0o600)).map_err(fail)?;
+        let written = write_all(&fd, bytes)
+            .and_then(|()| self.own(&fd, mode))
+            .and_then(|()| fsync(&fd))
+            .and_then(|()| renameat(&self.fd, temporary, &self.fd, name));
+        if let Err(errno) = written {
+            // Best effort: the next writer removes it where this one can't.
+            let _ = self.remove_if_present(temporary);
+            return Err(fail(errno));
+        }
+        fsync(&self.fd).map_err(fail)
+    }
+
+    /// Sets the mode, whatever the umask is, and root's group where the owner is root: su runs with
+    /// its caller's.
+    fn own(&self, fd: impl AsFd, mode: u32) -> Result<(), Errno> {
+        if self.owner == Owner::ROOT {
+            fchown(&fd, None, Some(nix::unistd::Gid::from_raw(0)))?;
+        }
+        fchmod(&fd, Mode::from_bits_truncate(mode))
+    }
+
+    /// Removes a file; whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses.
+    pub fn remove_if_present(&self, name: &str) -> Result<bool, FileError> {
+        match unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) => Ok(true),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(errno) => Err(FileError::system(&self.path.join(name), errno)),
+        }
+    }
+
+    /// Makes removals and additions durable.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses.
+    pub fn sync(&self) -> Result<(), FileError> {
+        fsync(&self.fd).map_err(|errno| FileError::system(&self.path, errno))
+    }
+
+    /// Waits for the folder's exclusive lock, which is held until the answer is dropped.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses.
+    pub fn lock(&self) -> Result<FolderLock, FileError> {
+        let fail = |errno| FileError::system(&self.path, errno);
+        let mut fd = self
+            .fd
+            .try_clone()
+            .map_err(|error| fail(Errno::from_raw(error.raw_os_error().unwrap_or_default())))?;
+        loop {
+            match Flock::lock(fd, FlockArg::LockExclusive) {
+                Ok(lock) => return Ok(FolderLock { _lock: lock }),
+                Err((back, Errno::EINTR)) => fd = back,
+                Err((_, errno)) => return Err(fail(errno)),
+            }
+        }
+    }
+
+    /// The names in the folder, sorted.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses.
+    pub fn names(&self) -> Result<Vec<OsString>, FileError> {
+        let fail = |errno| FileError::system(&self.path, errno);
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        // A descriptor of its own: reading moves the place in the folder.
+        let fd = openat(&self.fd, ".", flags, Mode::empty()).map_err(fail)?;
+        let mut dir = nix::dir::Dir::from_fd(fd).map_err(fail)?;
+        let mut found = Vec::new();
+        for entry in dir.iter() {
+            let entry = entry.map_err(fail)?;
+            let name = std::os::unix::ffi::OsStrExt::from_bytes(entry.file_name().to_bytes());
+            let name: &OsStr = name;
+            if name != "." && name != ".." {
+                found.push(name.to_owned());
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    fn stat(&self, name: &str) -> Result<FileStat, Errno> {
+        fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW)
+    }
+}
+
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// A folder's exclusive lock, released when dropped.
+#[derive(Debug)]
+pub struct FolderLock {
+    _lock: Flock<OwnedFd>,
+}
+
+/// Opens the folder of a file's path and gives the file's name in it.
+///
+/// # Errors
+///
+/// As for [`Folder::open`].
+pub fn folder_of(path: &Path, owner: Owner) -> Result<(Folder, String), FileError> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name().and_then(OsStr::to_str))
+    else {
+        return Err(FileError::new(path, Problem::NotAbsolute));
+    };
+    Ok((Folder::open(parent, owner)?, name.to_owned()))
+}
+
+/// Reads a file whose folder is reached through [`Folder::open`].
+///
+/// # Errors
+///
+/// As for [`Folder::open`] and [`Folder::read`].
+pub fn read(path: &Path, owner: Owner, privacy: Privacy) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let (folder, name) = folder_of(path, owner)?;
+    folder.read(&name, privacy)
+}
+
+/// Reads a public file that may be one symbolic link of root's or the owner's, as `/etc/machine-id` is on
+/// some systems.
+///
+/// # Errors
+///
+/// As for [`read`].
+pub fn read_through_one_link(path: &Path, owner: Owner) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let (folder, name) = folder_of(path, owner)?;
+    let stat = folder
+        .stat(&name)
+        .map_err(|errno| FileError::system(path, errno))?;
+    if kind(&stat) != SFlag::S_IFLNK {
+        return folder.read(&name, Privacy::Public);
+    }
+    check_on_the_way(path, &stat, owner)?;
+    let target =
+        readlinkat(&folder.fd, name.as_str()).map_err(|errno| FileError::system(path, errno))?;
+    read(&folder.path.join(target), owner, Privacy::Public)
+}
+
+fn names(path: &Path) -> VecDeque<OsString> {
+    path.components()
+        .filter_map(|component| match component {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some(OsString::from("..")),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+        })
+        .collect()
+}
+
+fn check_on_the_way(path: &Path, stat: &FileStat, owner: Owner) -> Result<(), FileError> {
+    if stat.st_uid != 0 && stat.st_uid != owner.0 {
+        return Err(FileError::new(path, Problem::Owner(stat.st_uid)));
+    }
+    let mode = permissions(stat);
+    match kind(stat) {
+        SFlag::S_IFLNK => Ok(()),
+        SFlag::S_IFDIR if mode & 0o022 == 0 || mode & 0o1000 != 0 => Ok(()),
+        SFlag::S_IFDIR => Err(FileError::new(path, Problem::WritableByOthers(mode))),
+        _ => Err(FileError::new(path, Problem::NotAFolder)),
+    }
+}
+
+fn file_problem(stat: &FileStat, owner: Owner, privacy: Privacy) -> Option<Problem> {
+    let mode = permissions(stat);
+    if kind(stat) != SFlag::S_IFREG {
+        return Some(Problem::NotAFile);
+    }
+    if stat.st_uid != owner.0 {
+        return Some(Problem::Owner(stat.st_uid));
+    }
+    if mode & 0o022 != 0 {
+        return Some(Problem::WritableByOthers(mode));
+    }
+    if privacy == Privacy::Private && mode != 0o600 {
+        return Some(Problem::NotPrivate(mode));
+    }
+    #[allow(clippy::unnecessary_cast)] // 32 bits on some architectures
+    let names = stat.st_nlink as u64;
+    (names != 1).then_some(Problem::OtherNames(names))
+}
+
+fn kind(stat: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
+}
+
+fn permissions(stat: &FileStat) -> u32 {
+    stat.st_mode & 0o7777
+}
+
+fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        match nix::unistd::write(&fd, bytes) {
+            Ok(0) => return Err(Errno::EIO),
+            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

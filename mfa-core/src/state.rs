@@ -1,0 +1,343 @@
+//! The login state: what logins leave behind for the next one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{BootId, Moment};
+use crate::document::{self, DocumentError, IgnoreUnknown};
+use crate::record::{App, AppId};
+use crate::throttle::Failures;
+
+/// Steps kept at most: those of 8 apps and as many of removed ones.
+const MAX_STEPS: usize = 16;
+/// Characters kept of an address.
+const MAX_ADDRESS: usize = 64;
+
+/// A clock of the state's own, which only goes forward. Between two moments of one boot it counts on
+/// `CLOCK_BOOTTIME`; across boots, on the wall clock; where either went backwards, it stands still once.
+/// So a clock that is set neither lifts a lock nor makes it eternal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StateClock {
+    /// Milliseconds that have passed for this state.
+    pub elapsed_ms: u64,
+    /// Boot of the last reading, as 16 digits; empty before the first.
+    boot: String,
+    up_ms: i64,
+    wall_ms: i64,
+}
+
+impl StateClock {
+    /// Counts the time since the last reading.
+    fn advance(&mut self, now: &Moment) {
+        let boot = now.boot.to_string();
+        let passed = if self.boot.is_empty() {
+            0
+        } else if self.boot == boot && now.boot != BootId::UNKNOWN {
+            now.up_ms.saturating_sub(self.up_ms)
+        } else {
+            now.wall_ms.saturating_sub(self.wall_ms)
+        };
+        let elapsed_ms = self
+            .elapsed_ms
+            .saturating_add(u64::try_from(passed).unwrap_or(0));
+        *self = Self {
+            elapsed_ms,
+            boot,
+            up_ms: now.up_ms,
+            wall_ms: now.wall_ms,
+        };
+    }
+}
+
+/// The last step of an app that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptedStep {
+    /// Which app.
+    pub app: AppId,
+    /// The step: seconds since the Unix epoch divided by the period (RFC 6238, 4.2).
+    pub step: u64,
+    /// The period, seconds.
+    pub period: u16,
+}
+
+impl AcceptedStep {
+    /// Whether the clock is behind the step: no code of the app can be right then (`clock_rollback`).
+    #[must_use]
+    pub fn is_from_the_future(&self, unix_seconds: u64, window: u32) -> bool {
+        let latest = unix_seconds / u64::from(self.period.max(1)) + u64::from(window);
+        latest < self.step
+    }
+}
+
+/// The last login that succeeded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LastSuccess {
+    /// Seconds since the Unix epoch.
+    pub at: u64,
+    /// From where; empty at the machine itself.
+    pub from: String,
+}
+
+/// What logins of one user leave behind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoginState {
+    version: u64,
+    /// How time passes for this state.
+    pub clock: StateClock,
+    /// Failures with app codes and delivered codes.
+    #[serde(default)]
+    pub codes: Failures,
+    /// The last success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_success: Option<LastSuccess>,
+    /// Last accepted steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<AcceptedStep>,
+}
+
+impl Default for LoginState {
+    /// Nothing has happened, and no time has passed.
+    fn default() -> Self {
+        Self {
+            version: document::VERSION,
+            clock: StateClock::default(),
+            codes: Failures::default(),
+            last_success: None,
+            steps: Vec::new(),
+        }
+    }
+}
+
+impl LoginState {
+    /// Reads what [`LoginState::to_payload`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// A newer version, or what no release wrote.
+    pub fn parse(payload: &[u8], ignore_unknown: &[String]) -> Result<Self, DocumentError> {
+        document::read(payload, IgnoreUnknown::Listed(ignore_unknown)).map(|read| read.value)
+    }
+
+    /// What a slot of the block carries: TOML.
+    ///
+    /// # Errors
+    ///
+    /// It can't be written as TOML (never seen).
+    pub fn to_payload(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+
+    /// Lets the time pass that has passed. To be called before any counter is looked at.
+    pub fn advance(&mut self, now: &Moment) {
+        self.clock.advance(now);
+    }
+
+    /// The state's own time, milliseconds.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.clock.elapsed_ms
+    }
+
+    /// The last accepted step of an app.
+    #[must_use]
+    pub fn last_step(&self, app: &AppId) -> Option<u64> {
+        self.steps
+            .iter()
+            .find(|accepted| accepted.app == *app)
+            .map(|accepted| accepted.step)
+    }
+
+    /// Notes that a step was used; a smaller one than the last changes nothing.
+    pub fn accept_step(&mut self, app: &App, step: u64) {
+        let used = AcceptedStep {
+            app: app.id.clone(),
+            step,
+            period: *app.period.get(),
+        };
+        match self
+            .steps
+            .iter_mut()
+            .find(|accepted| accepted.app == app.id)
+        {
+            Some(last) if last.step < step => *last = used,
+            Some(_) => {}
+            None => self.steps.push(used),
+        }
+    }
+
+    /// Forgets the steps of apps that the record no longer has, once their codes can't be right any more;
+    /// earlier only where there is no room for more.
+    pub fn forget_removed_apps(&mut self, apps: &[App], unix_seconds: u64, window: u32) {
+        let is_in_use = |accepted: &AcceptedStep| apps.iter().any(|app| app.id == accepted.app);
+        self.steps.retain(|accepted| {
+            let good_until = accepted
+                .step
+                .saturating_add(u64::from(window) + 1)
+                .saturating_mul(u64::from(accepted.period));
+            is_in_use(accepted) || good_until >= unix_seconds
+        });
+        while self.steps.len() > MAX_STEPS {
+            let Some(place) = self.steps.iter().position(|accepted| !is_in_use(accepted)) else {
+                break;
+            };
+            self.steps.remove(place);
+        }
+    }
+
+    /// Notes a success.
+    pub fn succeeded(&mut self, unix_seconds: u64, from: &str) {
+        let from = from
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(MAX_ADDRESS)
+            .collect();
+        self.last_success = Some(LastSuccess {
+            at: unix_seconds,
+            from,
+        });
+        crate::throttle::forgive(&mut self.codes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Algorithm, Digits, Label, Period, datetime};
+    use crate::secure_file::MAX_PAYLOAD;
+
+    const HOUR: i64 = 3_600_000;
+
+    fn moment(boot: u64, up_ms: i64, wall_ms: i64) -> Moment {
+        Moment {
+            wall_ms,
+            boot: BootId(boot),
+            up_ms,
+        }
+    }
+
+    fn app(id: &str) -> App {
+        App {
+            id: AppId::parse(id).unwrap(),
+            label: Label::parse("phone").unwrap(),
+            secret: String::new(),
+            algorithm: Algorithm::Sha1,
+            digits: Digits::parse(6).unwrap(),
+            period: Period::parse(30_u16).unwrap(),
+            enrolled: datetime(0),
+        }
+    }
+
+    fn elapsed(readings: &[Moment]) -> u64 {
+        let mut state = LoginState::default();
+        for reading in readings {
+            let text = state.to_payload().unwrap();
+            state = LoginState::parse(text.as_bytes(), &[]).unwrap();
+            state.advance(reading);
+        }
+        state.now()
+    }
+
+    #[test]
+    fn within_one_boot_the_wall_clock_does_not_count() {
+        let year = 365 * 24 * HOUR;
+        assert_eq!(elapsed(&[moment(1, 0, 0), moment(1, 1000, year)]), 1000);
+        assert_eq!(elapsed(&[moment(1, 0, year), moment(1, 1000, 0)]), 1000);
+        assert_eq!(
+            elapsed(&[moment(1, 0, 0), moment(1, 500, year), moment(1, 1000, 0)]),
+            1000
+        );
+    }
+
+    #[test]
+    fn across_boots_the_wall_clock_counts_and_never_backwards() {
+        assert_eq!(
+            elapsed(&[moment(1, 5 * HOUR, 0), moment(2, 0, HOUR)]),
+            3_600_000
+        );
+        assert_eq!(elapsed(&[moment(1, 0, HOUR), moment(2, 0, 0)]), 0);
+        // From then on the boot clock counts: the lock is not eternal.
+        assert_eq!(
+            elapsed(&[moment(1, 0, HOUR), moment(2, 0, 0), moment(2, HOUR, 0)]),
+            3_600_000
+        );
+        assert_eq!(
+            elapsed(&[moment(0, 0, 0), moment(0, 9 * HOUR, HOUR)]),
+            3_600_000
+        );
+    }
+
+    #[test]
+    fn a_boot_clock_below_the_recorded_one_counts_as_no_time_once() {
+        // A virtual machine that was put back to a snapshot.
+        assert_eq!(elapsed(&[moment(1, HOUR, 0), moment(1, 1000, HOUR)]), 0);
+        assert_eq!(
+            elapsed(&[moment(1, HOUR, 0), moment(1, 1000, 0), moment(1, 3000, 0)]),
+            2000
+        );
+    }
+
+    #[test]
+    fn a_step_is_remembered_and_never_goes_down() {
+        let mut state = LoginState::default();
+        let (phone, tablet) = (app("00000001"), app("00000002"));
+        state.accept_step(&phone, 10);
+        state.accept_step(&phone, 9);
+        state.accept_step(&tablet, 3);
+        assert_eq!(
+            (state.last_step(&phone.id), state.last_step(&tablet.id)),
+            (Some(10), Some(3))
+        );
+    }
+
+    #[test]
+    fn the_step_of_a_removed_app_stays_until_its_codes_are_no_longer_good() {
+        let mut state = LoginState::default();
+        state.accept_step(&app("00000001"), 10);
+        state.forget_removed_apps(&[], 10 * 30 + 59, 1);
+        assert_eq!(state.steps.len(), 1);
+        state.forget_removed_apps(&[app("00000001")], 1_000_000, 1);
+        assert_eq!(state.steps.len(), 1);
+        state.forget_removed_apps(&[], 12 * 30 + 1, 1);
+        assert_eq!(state.steps.len(), 0);
+    }
+
+    #[test]
+    fn the_fullest_state_fits_its_slot() {
+        let mut state = LoginState::default();
+        state.advance(&moment(u64::MAX, i64::MAX, i64::MAX));
+        state.clock.elapsed_ms = i64::MAX as u64;
+        let apps: Vec<App> = (0..40).map(|id| app(&format!("{id:08x}"))).collect();
+        for app in &apps {
+            state.accept_step(app, i64::MAX as u64);
+            state.forget_removed_apps(&apps[..8], 0, 1);
+        }
+        let big = i64::MAX as u64;
+        state.codes = Failures {
+            in_window: u32::MAX,
+            window_opened: Some(big),
+            in_row: u32::MAX,
+            locked_at: Some(big),
+            disabled: true,
+        };
+        state.last_success = None;
+        state.succeeded(big, &"\u{10ffff}".repeat(100));
+        state.codes = Failures {
+            in_window: u32::MAX,
+            window_opened: Some(big),
+            in_row: u32::MAX,
+            locked_at: Some(big),
+            disabled: true,
+        };
+        let payload = state.to_payload().unwrap();
+        assert!(payload.len() <= MAX_PAYLOAD, "{} bytes", payload.len());
+        assert_eq!(LoginState::parse(payload.as_bytes(), &[]).unwrap(), state);
+        assert!(
+            apps[..8]
+                .iter()
+                .all(|app| state.last_step(&app.id).is_some())
+        );
+    }
+}

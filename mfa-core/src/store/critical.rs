@@ -1,0 +1,87 @@
+//! What keeps a caller's hands off a transaction. su runs with its caller's real uid, terminal and limits:
+//! a Ctrl-Z, a SIGSTOP or a SIGKILL in the wrong place would keep a state locked, SIGXFSZ would end the
+//! host. Inside, those signals are blocked and no uid is the caller's, who then may send none.
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::unistd::{ResUid, Uid, getresuid, setresuid};
+
+/// Signals that tell of a fault of the process itself: blocking them would only hide it.
+const FAULTS: [Signal; 7] = [
+    Signal::SIGSEGV,
+    Signal::SIGBUS,
+    Signal::SIGFPE,
+    Signal::SIGILL,
+    Signal::SIGABRT,
+    Signal::SIGTRAP,
+    Signal::SIGSYS,
+];
+
+/// A part of the program that its caller can't stop; over when left or dropped.
+#[derive(Debug)]
+pub(super) struct CriticalSection {
+    /// What is to be put back; `None` when that has been done.
+    before: Option<Before>,
+}
+
+#[derive(Debug)]
+struct Before {
+    mask: SigSet,
+    uids: Option<ResUid>,
+}
+
+impl CriticalSection {
+    /// Blocks signals, then takes on root's uids where the real one is not root's already.
+    pub(super) fn enter() -> Result<Self, Errno> {
+        let mut blocked = SigSet::all();
+        for fault in FAULTS {
+            blocked.remove(fault);
+        }
+        let mask = blocked.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+        let mut section = Self {
+            before: Some(Before { mask, uids: None }),
+        };
+        let uids = getresuid()?;
+        let root = Uid::from_raw(0);
+        if uids.effective == root && (uids.real != root || uids.saved != root) {
+            setresuid(root, root, root)?;
+            if let Some(before) = &mut section.before {
+                before.uids = Some(uids);
+            }
+        }
+        Ok(section)
+    }
+
+    /// To be called within the section: takes the SIGXFSZ that a write over the limit on file sizes has left pending (setrlimit(2)): it would
+    /// end the host when the mask is put back.
+    #[allow(clippy::unused_self)] // outside a section the signal is not blocked, and would not be kept
+    pub(super) fn take_file_size_signal(&self) {
+        let mut too_large = SigSet::empty();
+        too_large.add(Signal::SIGXFSZ);
+        // The kernel sent it before it answered EFBIG, and a blocked signal is kept even if ignored.
+        let _ = too_large.wait();
+    }
+
+    /// Puts back what was.
+    pub(super) fn leave(mut self) -> Result<(), Errno> {
+        self.restore()
+    }
+
+    fn restore(&mut self) -> Result<(), Errno> {
+        let Some(before) = self.before.take() else {
+            return Ok(());
+        };
+        let uids = before.uids.map_or(Ok(()), |uids| {
+            setresuid(uids.real, uids.effective, uids.saved)
+        });
+        let mask = before.mask.thread_set_mask();
+        uids.and(mask)
+    }
+}
+
+impl Drop for CriticalSection {
+    fn drop(&mut self) {
+        // On the way out of an error that is reported already.
+        let _ = self.restore();
+    }
+}

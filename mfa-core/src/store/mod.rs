@@ -1,0 +1,326 @@
+//! The store: a record and a login state for each user, a file each, so that a login costs the same with
+//! ten users and with a million.
+
+mod admin;
+mod critical;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use crate::document::DocumentError;
+use crate::record::{ReadRecord, UserRecord};
+use crate::request::UserName;
+use crate::secure_file::{Block, BlockError, FileError, Folder, Owner, Privacy, Problem};
+use crate::state::LoginState;
+pub use admin::StateView;
+use critical::CriticalSection;
+
+/// How long a login waits for another one of the same user.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A record for nobody, read in the place of one that is missing, so that this takes as long.
+const DECOY_RECORD: &str = include_str!("decoy.toml");
+
+/// Whose record and state a login is about.
+#[derive(Clone, Copy, Debug)]
+pub enum Subject<'a> {
+    /// A user's own.
+    User(&'a UserName),
+    /// Nobody's: one of 256 states that are written like any other and never say anything.
+    Decoy(u8),
+}
+
+/// Why the store can't be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// A file or folder.
+    File(FileError),
+    /// A record's or state's content.
+    Content {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: DocumentError,
+    },
+    /// A state's block.
+    Block(BlockError),
+    /// Something that has to be written can't be said in TOML, or does not fit.
+    Unwritable(String),
+    /// The record has keys of a newer release, which writing it would lose.
+    NewerKeys(PathBuf),
+    /// A transaction could not be protected from its caller, or what was before not put back.
+    Unprotected(Errno),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(error) => error.fmt(f),
+            Self::Content { path, error } => write!(f, "{}:{error}", path.display()),
+            Self::Block(error) => error.fmt(f),
+            Self::Unwritable(message) => f.write_str(message),
+            Self::NewerKeys(path) => write!(
+                f,
+                "{}: has keys of a newer release, which would be lost; change it with that release",
+                path.display()
+            ),
+            Self::Unprotected(errno) => {
+                write!(
+                    f,
+                    "signals or uids could not be changed for a transaction: {}",
+                    errno.desc()
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl From<FileError> for StoreError {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
+    }
+}
+
+impl From<BlockError> for StoreError {
+    fn from(error: BlockError) -> Self {
+        match error {
+            BlockError::File(error) => Self::File(error),
+            other => Self::Block(other),
+        }
+    }
+}
+
+impl StoreError {
+    /// Whether what is stored is damaged, or was tampered with: more than a passing failure.
+    #[must_use]
+    pub fn is_corruption(&self) -> bool {
+        match self {
+            Self::Content { .. } | Self::Block(BlockError::Corrupt(_)) => true,
+            Self::File(error) => !matches!(error.problem, Problem::System(_) | Problem::Missing),
+            Self::Block(_) | Self::Unwritable(_) | Self::NewerKeys(_) | Self::Unprotected(_) => {
+                false
+            }
+        }
+    }
+}
+
+/// What a transaction does with the record and the state it finds.
+pub type Step<'a> = dyn FnMut(Option<&UserRecord>, &mut LoginState) + 'a;
+
+/// The port through which a login reads and writes.
+pub trait Store {
+    /// A user's record, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// It can't be read or trusted.
+    fn record(&self, subject: Subject<'_>) -> Result<Option<UserRecord>, StoreError>;
+
+    /// Locks a state, reads the record again, lets `step` change the state, and has it on disk before it
+    /// returns. The state is not changed on any error, and what `step` came to must then not be believed.
+    ///
+    /// # Errors
+    ///
+    /// State or record can't be read, trusted or written, or the state stays locked by another process.
+    fn transaction(&self, subject: Subject<'_>, step: &mut Step<'_>) -> Result<(), StoreError>;
+}
+
+/// The store on a file system.
+#[derive(Debug)]
+pub struct FileStore {
+    users: Folder,
+    state: Folder,
+    ignore_unknown: Vec<String>,
+}
+
+impl FileStore {
+    /// Opens the folders of a store.
+    ///
+    /// # Errors
+    ///
+    /// They are missing, or others could have changed them.
+    pub fn open(path: &Path, owner: Owner, ignore_unknown: &[String]) -> Result<Self, FileError> {
+        let folder = Folder::open(path, owner)?;
+        Ok(Self {
+            users: folder.subfolder("users")?,
+            state: folder.subfolder("state")?,
+            ignore_unknown: ignore_unknown.to_vec(),
+        })
+    }
+
+    /// Makes the folders where they are missing, and the decoys, and opens the store.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses, or what is there can't be trusted.
+    pub fn create(
+        path: &Path,
+        owner: Owner,
+        ignore_unknown: &[String],
+    ) -> Result<Self, StoreError> {
+        let folder = Folder::open(path, owner)?;
+        folder.make_subfolder("users")?;
+        folder.make_subfolder("state")?;
+        let store = Self::open(path, owner, ignore_unknown)?;
+        let payload = encode(&LoginState::default())?;
+        for index in 0..=u8::MAX {
+            store
+                .state
+                .create_block(&decoy_name(index), payload.as_bytes())?;
+        }
+        Ok(store)
+    }
+
+    /// Whether states can be written, before anybody is asked anything.
+    ///
+    /// # Errors
+    ///
+    /// They can't: a file system that is mounted read-only.
+    pub fn check_writable(&self) -> Result<(), FileError> {
+        self.state.check_writable()
+    }
+
+    fn read_record(&self, user: &UserName) -> Result<Option<ReadRecord>, StoreError> {
+        let name = record_name(user);
+        let bytes = match self.users.read(&name, Privacy::Private) {
+            Ok(bytes) => bytes,
+            Err(error) if error.problem == Problem::Missing => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        UserRecord::parse(&bytes, user, &self.ignore_unknown)
+            .map(Some)
+            .map_err(|error| StoreError::Content {
+                path: self.users.path().join(name),
+                error,
+            })
+    }
+
+    /// Reads a file and a record like those of a user who has one.
+    fn read_decoy(&self, index: u8) {
+        let bytes = self.state.read(&decoy_name(index), Privacy::Private);
+        let user = UserName::parse("decoy");
+        let record = user.map(|user| UserRecord::parse(DECOY_RECORD.as_bytes(), &user, &[]));
+        // Nothing is to come of it but the time that it takes.
+        let _ = std::hint::black_box((bytes, record));
+    }
+
+    fn decode(&self, block: &Block, name: &str) -> Result<LoginState, StoreError> {
+        LoginState::parse(block.payload()?, &self.ignore_unknown).map_err(|error| {
+            StoreError::Content {
+                path: self.state.path().join(name),
+                error,
+            }
+        })
+    }
+
+    fn user_transaction(&self, user: &UserName, step: &mut Step<'_>) -> Result<(), StoreError> {
+        let name = user.file_name();
+        let mut block = match self.state.lock_block(name, PATIENCE) {
+            Err(error) if error.is_missing() => {
+                if self.read_record(user)?.is_none() {
+                    // Removed while the prompt was open: nothing is to be left of the user.
+                    step(None, &mut LoginState::default());
+                    return Ok(());
+                }
+                self.create_and_lock(name)?
+            }
+            other => other?,
+        };
+        let mut state = self.decode(&block, name)?;
+        let record = self.read_record(user)?.map(|read| read.record);
+        step(record.as_ref(), &mut state);
+        block.write(encode(&state)?.as_bytes())?;
+        Ok(())
+    }
+
+    fn create_and_lock(&self, name: &str) -> Result<Block, StoreError> {
+        self.state
+            .create_block(name, encode(&LoginState::default())?.as_bytes())?;
+        Ok(self.state.lock_block(name, PATIENCE)?)
+    }
+
+    /// The same reads and the same write on a state that means nothing. It is not worth refusing anybody
+    /// differently for: whatever is wrong with it is put right, or passed over.
+    fn decoy_transaction(&self, index: u8, step: &mut Step<'_>) {
+        let name = decoy_name(index);
+        let locked = match self.state.lock_block(&name, PATIENCE) {
+            Err(error) if error.is_missing() => self.create_and_lock(&name),
+            other => other.map_err(StoreError::from),
+        };
+        let Ok(mut block) = locked else {
+            return step(None, &mut LoginState::default());
+        };
+        let decoded = self.decode(&block, &name);
+        self.read_decoy(index);
+        let is_sound = decoded.is_ok();
+        let mut state = decoded.unwrap_or_default();
+        step(None, &mut state);
+        if let Ok(payload) = encode(&state) {
+            let payload = payload.as_bytes();
+            let _ = if is_sound {
+                block.write(payload)
+            } else {
+                block.reset(payload)
+            };
+        }
+    }
+}
+
+impl Store for FileStore {
+    fn record(&self, subject: Subject<'_>) -> Result<Option<UserRecord>, StoreError> {
+        match subject {
+            Subject::User(user) => Ok(self.read_record(user)?.map(|read| read.record)),
+            Subject::Decoy(index) => {
+                self.read_decoy(index);
+                Ok(None)
+            }
+        }
+    }
+
+    fn transaction(&self, subject: Subject<'_>, step: &mut Step<'_>) -> Result<(), StoreError> {
+        protected(|| match subject {
+            Subject::User(user) => self.user_transaction(user, step),
+            Subject::Decoy(index) => {
+                self.decoy_transaction(index, step);
+                Ok(())
+            }
+        })
+    }
+}
+
+/// Runs something that its caller must not stop half-way.
+fn protected<T>(run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let section = CriticalSection::enter().map_err(StoreError::Unprotected)?;
+    let result = run();
+    if let Err(StoreError::File(FileError {
+        problem: Problem::System(Errno::EFBIG),
+        ..
+    })) = &result
+    {
+        section.take_file_size_signal();
+    }
+    section.leave().map_err(StoreError::Unprotected)?;
+    result
+}
+
+fn record_name(user: &UserName) -> String {
+    format!("{}.toml", user.file_name())
+}
+
+fn decoy_name(index: u8) -> String {
+    format!("%decoy-{index:02X}")
+}
+
+fn encode(state: &LoginState) -> Result<String, StoreError> {
+    state
+        .to_payload()
+        .map_err(|error| StoreError::Unwritable(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! The arguments that stand behind the module's name in a service file.
+
+use std::path::PathBuf;
+
+use mfa_core::config::DEFAULT_PATH;
+
+/// What a service file says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ModuleArgs {
+    /// Where the configuration is.
+    pub(crate) conf: PathBuf,
+    /// Whether to say what is going on, at `LOG_DEBUG`.
+    pub(crate) debug: bool,
+    /// Whether users who were never enrolled are let by.
+    pub(crate) nullok: bool,
+    /// Whether names that nobody knows are logged.
+    pub(crate) audit: bool,
+    /// What nobody knows.
+    pub(crate) unknown: Vec<String>,
+    #[cfg(feature = "panic-injection")]
+    pub(crate) panic: Option<String>,
+}
+
+impl ModuleArgs {
+    pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Self {
+        let mut parsed = Self {
+            conf: PathBuf::from(DEFAULT_PATH),
+            debug: false,
+            nullok: false,
+            audit: false,
+            unknown: Vec::new(),
+            #[cfg(feature = "panic-injection")]
+            panic: None,
+        };
+        for argument in arguments {
+            match argument.split_once('=').unwrap_or((&argument, "")) {
+                ("conf", path) if !path.is_empty() => parsed.conf = PathBuf::from(path),
+                #[cfg(feature = "panic-injection")]
+                ("panic", hook) => parsed.panic = Some(hook.to_owned()),
+                _ => match argument.as_str() {
+                    "debug" => parsed.debug = true,
+                    "nullok" => parsed.nullok = true,
+                    "audit" => parsed.audit = true,
+                    _ => parsed.unknown.push(argument),
+                },
+            }
+        }
+        parsed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> ModuleArgs {
+        ModuleArgs::parse(
+            line.split(' ')
+                .filter(|word| !word.is_empty())
+                .map(str::to_owned),
+        )
+    }
+
+    #[test]
+    fn every_argument_has_its_meaning() {
+        let args = parse("conf=/x/y debug nullok audit");
+        assert_eq!(args.conf, PathBuf::from("/x/y"));
+        assert!(args.debug && args.nullok && args.audit && args.unknown.is_empty());
+    }
+
+    #[test]
+    fn what_nobody_knows_is_kept_for_the_log_and_changes_nothing() {
+        let args = parse("nulok nullok=1 conf= conf debug=yes");
+        assert_eq!(
+            args.unknown,
+            ["nulok", "nullok=1", "conf=", "conf", "debug=yes"]
+        );
+        assert_eq!(
+            ModuleArgs {
+                unknown: Vec::new(),
+                ..args
+            },
+            parse("")
+        );
+    }
+}

@@ -1,0 +1,379 @@
+//! The six hooks: read the items, ask `mfa_core`, answer in PAM's codes.
+
+use std::ffi::CStr;
+
+use mfa_core::audit::{AuditLog, AuditTrail, Entry, Event, Severity, unknown_argument_line};
+use mfa_core::clock::SystemClock;
+use mfa_core::config::Config;
+use mfa_core::hex;
+use mfa_core::host::{self, Host, HostError};
+use mfa_core::login::{self, AccountOutcome, LoginOutcome, Ports, Prompt, PromptError, Setting};
+use mfa_core::otp::TypedAnswer;
+use mfa_core::policy;
+use mfa_core::request::{Caller, LoginRequest, RemoteHost, find_account};
+use mfa_core::secure_file::Owner;
+use pam::constants::PamResultCode;
+
+use crate::args::ModuleArgs;
+use crate::ffi::Pam;
+use crate::guard;
+
+/// Names the attempt for the hooks that follow, and for whoever reads the session's environment. It is
+/// for reading only: nothing is decided by it.
+const LOGIN_VARIABLE: &CStr = c"MFA_LOGIN";
+/// How many lines of that attempt have been written.
+const LINES_VARIABLE: &CStr = c"MFA_LOGIN_SEQ";
+
+pub(crate) fn authenticate(pam: &mut Pam<'_>, args: &[&CStr]) -> PamResultCode {
+    run(
+        "authenticate",
+        pam,
+        args,
+        PamResultCode::PAM_ABORT,
+        |visit| auth_code(visit.authenticate()),
+    )
+}
+
+pub(crate) fn acct_mgmt(pam: &mut Pam<'_>, args: &[&CStr]) -> PamResultCode {
+    run("acct_mgmt", pam, args, PamResultCode::PAM_ABORT, |visit| {
+        account_code(visit.check_account())
+    })
+}
+
+pub(crate) fn setcred(pam: &mut Pam<'_>, args: &[&CStr]) -> PamResultCode {
+    run("setcred", pam, args, PamResultCode::PAM_SUCCESS, |_| {
+        PamResultCode::PAM_SUCCESS
+    })
+}
+
+pub(crate) fn open_session(pam: &mut Pam<'_>, args: &[&CStr]) -> PamResultCode {
+    run(
+        "open_session",
+        pam,
+        args,
+        PamResultCode::PAM_SUCCESS,
+        |visit| {
+            visit.open_session();
+            PamResultCode::PAM_SUCCESS
+        },
+    )
+}
+
+pub(crate) fn close_session(pam: &mut Pam<'_>, args: &[&CStr]) -> PamResultCode {
+    run(
+        "close_session",
+        pam,
+        args,
+        PamResultCode::PAM_SUCCESS,
+        |_| PamResultCode::PAM_SUCCESS,
+    )
+}
+
+pub(crate) fn chauthtok(pam: &mut Pam<'_>, args: &[&CStr]) -> PamResultCode {
+    run("chauthtok", pam, args, PamResultCode::PAM_ABORT, |_| {
+        PamResultCode::PAM_IGNORE
+    })
+}
+
+fn auth_code(outcome: LoginOutcome) -> PamResultCode {
+    match outcome {
+        LoginOutcome::Accepted => PamResultCode::PAM_SUCCESS,
+        LoginOutcome::Skipped => PamResultCode::PAM_IGNORE,
+        LoginOutcome::Refused => PamResultCode::PAM_AUTH_ERR,
+        LoginOutcome::ConversationFailed => PamResultCode::PAM_CONV_ERR,
+        LoginOutcome::Unavailable => PamResultCode::PAM_AUTHINFO_UNAVAIL,
+    }
+}
+
+fn account_code(outcome: AccountOutcome) -> PamResultCode {
+    match outcome {
+        AccountOutcome::Accepted => PamResultCode::PAM_SUCCESS,
+        AccountOutcome::Skipped => PamResultCode::PAM_IGNORE,
+        AccountOutcome::Refused => PamResultCode::PAM_PERM_DENIED,
+        AccountOutcome::Unavailable => PamResultCode::PAM_AUTHINFO_UNAVAIL,
+    }
+}
+
+/// Runs a hook behind the guard; `on_panic` is what it answers where it panics.
+fn run(
+    name: &str,
+    pam: &mut Pam<'_>,
+    args: &[&CStr],
+    on_panic: PamResultCode,
+    hook: impl FnOnce(&mut Visit<'_, '_>) -> PamResultCode,
+) -> PamResultCode {
+    let args = args.iter().map(|word| word.to_string_lossy().into_owned());
+    let result = guard::catch(|| {
+        let args = ModuleArgs::parse(args);
+        for argument in &args.unknown {
+            pam.syslog(Severity::Error, &unknown_argument_line(argument));
+        }
+        #[cfg(feature = "panic-injection")]
+        #[allow(clippy::panic, clippy::manual_assert)]
+        if args.panic.as_deref() == Some(name) {
+            panic!("injected into {name}");
+        }
+        let code = hook(&mut Visit { pam, args: &args });
+        if args.debug {
+            let conf = args.conf.display().to_string();
+            let text = format!("mfa: debug hook={name} conf={conf:?} code={code:?}");
+            pam.syslog(Severity::Debug, &text);
+        }
+        code
+    });
+    result.unwrap_or_else(|message| {
+        // What failed can fail again here: behind a guard of its own.
+        let _ = guard::catch(|| {
+            let request = request_of(pam, &ModuleArgs::parse([].into_iter()));
+            let mut trail = resumed_trail(pam, &request);
+            let message = format!("{name}: {message}");
+            let entry = Entry {
+                reason: Some("panic"),
+                detail: Some(&message),
+                ..Entry::default()
+            };
+            trail.log(&mut Log(pam), Event::Internal, &entry);
+        });
+        on_panic
+    })
+}
+
+/// One call of a hook.
+struct Visit<'a, 'p> {
+    pam: &'a mut Pam<'p>,
+    args: &'a ModuleArgs,
+}
+
+/// This host can't check anybody; the line that says why has been written.
+struct Unusable;
+
+impl Visit<'_, '_> {
+    fn authenticate(&mut self) -> LoginOutcome {
+        let mut request = request_of(self.pam, self.args);
+        let mut trail = AuditTrail::new(&request, new_login_name(), 0);
+        let outcome = self
+            .login(&mut request, &mut trail)
+            .unwrap_or(LoginOutcome::Unavailable);
+        self.leave_trail(&trail);
+        outcome
+    }
+
+    fn login(
+        &mut self,
+        request: &mut LoginRequest,
+        trail: &mut AuditTrail,
+    ) -> Result<LoginOutcome, Unusable> {
+        let config = self.config(request, trail)?;
+        let host = self.host(config, request, trail)?;
+        let key = host
+            .prepare_login(Owner::ROOT)
+            .map_err(|error| log_host_error(self.pam, trail, &error))?;
+        let delay = host.config.prompt.fail_delay.get();
+        self.pam
+            .fail_delay(u32::try_from(delay.as_micros()).unwrap_or(u32::MAX));
+        let setting = Setting {
+            config: &host.config,
+            device: host.device,
+            key: &key,
+        };
+        let mut ports = Ports {
+            prompt: &mut Conversation {
+                user: self.pam.current_user(),
+                pam: self.pam,
+            },
+            clock: &SystemClock::new(),
+            store: &host.store,
+            audit: &mut Log(self.pam),
+        };
+        Ok(login::run(request, &setting, &mut ports, trail))
+    }
+
+    fn check_account(&mut self) -> AccountOutcome {
+        let mut request = request_of(self.pam, self.args);
+        let mut trail = resumed_trail(self.pam, &request);
+        let outcome = self
+            .account(&mut request, &mut trail)
+            .unwrap_or(AccountOutcome::Unavailable);
+        self.leave_trail(&trail);
+        outcome
+    }
+
+    fn account(
+        &mut self,
+        request: &mut LoginRequest,
+        trail: &mut AuditTrail,
+    ) -> Result<AccountOutcome, Unusable> {
+        let config = self.config(request, trail)?;
+        if let Some(passed) = login::pass_by_account(request, &config, &mut Log(self.pam), trail) {
+            return Ok(passed);
+        }
+        let host = self.host(config, request, trail)?;
+        let (config, device, store) = (&host.config, host.device, &host.store);
+        Ok(login::check_account(
+            request,
+            config,
+            device,
+            store,
+            &mut Log(self.pam),
+            trail,
+        ))
+    }
+
+    /// Writes the line of a session, with as much as this host can tell: the session is opened in any
+    /// case.
+    fn open_session(&mut self) {
+        let mut request = request_of(self.pam, self.args);
+        let mut trail = resumed_trail(self.pam, &request);
+        if let Ok(config) = self.config(&request, &mut trail) {
+            if policy::is_service_left_alone(&config, &request) {
+                return;
+            }
+            if let Ok(host) = self.host(config, &mut request, &mut trail) {
+                // Only for the name: a damaged record was reported by the account phase.
+                let _ = login::note_user(&request, &host.store, &mut trail);
+            }
+        }
+        trail.log(&mut Log(self.pam), Event::SessionOpened, &Entry::default());
+        self.leave_trail(&trail);
+    }
+
+    /// The configuration, once it is clear that this process may read it.
+    fn config(
+        &mut self,
+        request: &LoginRequest,
+        trail: &mut AuditTrail,
+    ) -> Result<Config, Unusable> {
+        if request.caller.euid != 0 {
+            let detail = format!(
+                "the program runs as uid {}, not as root",
+                request.caller.euid
+            );
+            let entry = Entry {
+                detail: Some(&detail),
+                ..Entry::default()
+            };
+            trail.log(&mut Log(self.pam), Event::NotRoot, &entry);
+            return Err(Unusable);
+        }
+        host::load_config(&self.args.conf, Owner::ROOT)
+            .map_err(|error| log_host_error(self.pam, trail, &error))
+    }
+
+    /// What the configuration points to, and the account that is asked for.
+    fn host(
+        &mut self,
+        config: Config,
+        request: &mut LoginRequest,
+        trail: &mut AuditTrail,
+    ) -> Result<Host, Unusable> {
+        let host = Host::open(config, Owner::ROOT)
+            .map_err(|error| log_host_error(self.pam, trail, &error))?;
+        trail.on_device(host.device);
+        match find_account(&request.asked_name) {
+            Ok(account) => {
+                request.account = account;
+                trail.of_account(request.account.as_ref());
+                Ok(host)
+            }
+            Err(errno) => {
+                let entry = Entry {
+                    detail: Some(errno.desc()),
+                    ..Entry::default()
+                };
+                trail.log(&mut Log(self.pam), Event::NssUnusable, &entry);
+                Err(Unusable)
+            }
+        }
+    }
+
+    fn leave_trail(&mut self, trail: &AuditTrail) {
+        for (name, value) in [
+            (LOGIN_VARIABLE, trail.login()),
+            (LINES_VARIABLE, &trail.lines().to_string()),
+        ] {
+            self.pam.set_variable(&name.to_string_lossy(), value);
+        }
+    }
+}
+
+fn log_host_error(pam: &Pam<'_>, trail: &mut AuditTrail, error: &HostError) -> Unusable {
+    let (event, severity) = error.event();
+    let detail = error.to_string();
+    let entry = Entry {
+        detail: Some(&detail),
+        ..Entry::default()
+    };
+    trail.log_at(&mut Log(pam), event, severity, &entry);
+    Unusable
+}
+
+fn request_of(pam: &mut Pam<'_>, args: &ModuleArgs) -> LoginRequest {
+    // A name that is not UTF-8 becomes one with U+FFFD, which nobody has.
+    let asked_name = pam
+        .user()
+        .map(|name| String::from_utf8_lossy(&name).into_owned());
+    let items = pam.items();
+    LoginRequest {
+        asked_name: asked_name.unwrap_or_default(),
+        account: None,
+        service: items.service,
+        remote_host: items.remote_host.as_deref().and_then(RemoteHost::parse),
+        tty: items.tty.filter(|tty| !tty.is_empty()),
+        remote_user: items.remote_user,
+        nullok: args.nullok,
+        log_unknown_names: args.audit,
+        caller: Caller::of_this_process(),
+    }
+}
+
+/// The trail that an earlier hook has begun, in this process or in another one of the host program's, or
+/// a new one.
+fn resumed_trail(pam: &mut Pam<'_>, request: &LoginRequest) -> AuditTrail {
+    let is_name =
+        |name: &String| name.len() == 12 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match pam.variable(LOGIN_VARIABLE).filter(is_name) {
+        Some(name) => {
+            let lines = pam
+                .variable(LINES_VARIABLE)
+                .and_then(|lines| lines.parse().ok());
+            AuditTrail::new(request, name, lines.unwrap_or(0))
+        }
+        None => AuditTrail::new(request, new_login_name(), 0),
+    }
+}
+
+fn new_login_name() -> String {
+    let mut bytes = [0; 6];
+    // Without randomness the lines of several logins bear one name; logins themselves need none.
+    let _ = getrandom::fill(&mut bytes);
+    hex::encode(&bytes)
+}
+
+struct Log<'a, 'p>(&'a Pam<'p>);
+
+impl AuditLog for Log<'_, '_> {
+    fn write(&mut self, severity: Severity, line: &str) {
+        self.0.syslog(severity, line);
+    }
+}
+
+struct Conversation<'a, 'p> {
+    pam: &'a Pam<'p>,
+    user: Option<Vec<u8>>,
+}
+
+impl Prompt for Conversation<'_, '_> {
+    fn ask(&mut self, text: &str, echo: bool) -> Result<TypedAnswer, PromptError> {
+        let answer = self.pam.ask(text, echo);
+        if self.pam.current_user() != self.user {
+            return Err(PromptError::UserChanged);
+        }
+        answer.ok_or(PromptError::Failed)
+    }
+
+    fn is_password(&mut self, answer: &TypedAnswer) -> bool {
+        self.pam
+            .password()
+            .is_some_and(|password| answer.is_same_as(&password))
+    }
+}
