@@ -22,7 +22,11 @@ impl<const MIN: u32, const MAX: u32> Count<MIN, MAX> {
     /// A number that is in range.
     #[must_use]
     pub const fn new(value: u32) -> Option<Self> {
-        if MIN <= value && value <= MAX { Some(Self(value)) } else { None }
+        if MIN <= value && value <= MAX {
+            Some(Self(value))
+        } else {
+            None
+        }
     }
 
     /// The number.

@@ -375,10 +375,9 @@ impl Folder {
     /// The system refuses.
     pub fn lock(&self) -> Result<FolderLock, FileError> {
         let fail = |errno| FileError::system(&self.path, errno);
-        let mut fd = self
-            .fd
-            .try_clone()
-            .map_err(|error| fail(Errno::from_raw(error.raw_os_error().unwrap_or_default())))?;
+        // A description of its own: flock(2) does not exclude copies of one descriptor.
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut fd = openat(&self.fd, ".", flags, Mode::empty()).map_err(fail)?;
         loop {
             match Flock::lock(fd, FlockArg::LockExclusive) {
                 Ok(lock) => return Ok(FolderLock { _lock: lock }),

@@ -1,1 +1,289 @@
+use super::*;
+use crate::record::Method;
 
+struct Place {
+    dir: tempfile::TempDir,
+    store: FileStore,
+}
+
+fn place() -> Place {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FileStore::create(dir.path(), Owner::effective_user(), &[]).unwrap();
+    Place { dir, store }
+}
+
+fn alice() -> UserName {
+    UserName::parse("alice").unwrap()
+}
+
+impl Place {
+    fn add(&self, user: &UserName) {
+        self.store
+            .change_record::<(), StoreError>(user, |_| {
+                Ok((Some(UserRecord::new(user.clone())), ()))
+            })
+            .unwrap();
+    }
+
+    fn charge(&self, user: &UserName) -> Result<(), StoreError> {
+        self.store
+            .transaction(Subject::User(user), &mut |_, state| state.codes.in_row += 1)
+    }
+
+    fn in_row(&self, user: &UserName) -> u32 {
+        self.store.state(user).unwrap().unwrap().state.codes.in_row
+    }
+
+    fn files(&self, folder: &str) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(self.dir.path().join(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| !name.starts_with("%decoy"))
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+#[test]
+fn a_user_is_two_files_and_leaves_none() {
+    let place = place();
+    place.add(&alice());
+    assert_eq!(
+        (place.files("users"), place.files("state")),
+        (vec!["alice.toml".into()], vec!["alice".into()])
+    );
+    assert_eq!(place.store.users().unwrap(), [alice()]);
+    assert!(place.store.remove(&alice()).unwrap());
+    assert!(!place.store.remove(&alice()).unwrap());
+    assert_eq!(
+        (place.files("users"), place.files("state")),
+        (Vec::new(), Vec::new())
+    );
+}
+
+#[test]
+fn a_transaction_is_on_disk_when_it_returns() {
+    let place = place();
+    place.add(&alice());
+    for count in 1..=5 {
+        place.charge(&alice()).unwrap();
+        assert_eq!(place.in_row(&alice()), count);
+    }
+}
+
+#[test]
+fn a_login_makes_the_state_that_is_missing_but_none_for_nobody() {
+    let place = place();
+    place.add(&alice());
+    std::fs::remove_file(place.dir.path().join("state/alice")).unwrap();
+    place.charge(&alice()).unwrap();
+    assert_eq!(place.in_row(&alice()), 1);
+    // Removed while the prompt was open.
+    place.store.remove(&alice()).unwrap();
+    let mut seen = None;
+    place
+        .store
+        .transaction(Subject::User(&alice()), &mut |record, _| {
+            seen = Some(record.is_some())
+        })
+        .unwrap();
+    assert_eq!(seen, Some(false));
+    assert_eq!(place.files("state"), Vec::<String>::new());
+}
+
+#[test]
+fn fifty_transactions_at_once_lose_none() {
+    let place = place();
+    place.add(&alice());
+    std::thread::scope(|scope| {
+        for _ in 0..50 {
+            scope.spawn(|| place.charge(&alice()).unwrap());
+        }
+    });
+    assert_eq!(place.in_row(&alice()), 50);
+}
+
+#[test]
+fn edits_of_records_at_once_lose_none() {
+    let place = place();
+    place.add(&alice());
+    let methods = [
+        Method::App,
+        Method::Email,
+        Method::Telegram,
+        Method::Command,
+    ];
+    std::thread::scope(|scope| {
+        for method in methods {
+            scope.spawn({
+                let store = &place.store;
+                move || {
+                    store
+                        .change_record::<(), StoreError>(&alice(), |record| {
+                            let mut record = record.unwrap();
+                            record.methods.push(method);
+                            Ok((Some(record), ()))
+                        })
+                        .unwrap();
+                }
+            });
+        }
+    });
+    let record = place
+        .store
+        .record(Subject::User(&alice()))
+        .unwrap()
+        .unwrap();
+    assert_eq!(record.methods.len(), 4);
+}
+
+#[test]
+fn a_transaction_sees_the_record_as_it_is_now() {
+    let place = place();
+    place.add(&alice());
+    let change = |reason: &str| {
+        place
+            .store
+            .change_record::<(), StoreError>(&alice(), |record| {
+                let mut record = record.unwrap();
+                record.suspended = reason.to_owned();
+                Ok((Some(record), ()))
+            })
+            .unwrap();
+    };
+    change("left");
+    let mut seen = String::new();
+    place
+        .store
+        .transaction(Subject::User(&alice()), &mut |record, _| {
+            seen.clone_from(&record.unwrap().suspended)
+        })
+        .unwrap();
+    assert_eq!(seen, "left");
+}
+
+#[test]
+fn decoys_take_whatever_happens_to_them() {
+    let place = place();
+    let path = place.dir.path().join("state/%decoy-07");
+    let run = || {
+        let mut ran = false;
+        place
+            .store
+            .transaction(Subject::Decoy(7), &mut |record, _| ran = record.is_none())
+            .unwrap();
+        assert!(ran);
+    };
+    run();
+    std::fs::write(&path, "damaged").unwrap();
+    run();
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 4096);
+    std::fs::remove_file(&path).unwrap();
+    run();
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 4096);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    run();
+    assert_eq!(place.store.record(Subject::Decoy(7)).unwrap(), None);
+}
+
+#[test]
+fn a_damaged_record_or_state_is_an_error_that_names_its_place_and_stays_as_it_is() {
+    let place = place();
+    place.add(&alice());
+    let record = place.dir.path().join("users/alice.toml");
+    let text = std::fs::read_to_string(&record).unwrap();
+    for damaged in [
+        "",
+        "version = 2\n",
+        &text[..text.len() / 2],
+        &format!("{text}colour = 1\n"),
+        &format!("{text}version = 1\n"),
+    ] {
+        std::fs::write(&record, damaged).unwrap();
+        let error = place.store.record(Subject::User(&alice())).unwrap_err();
+        assert!(error.is_corruption());
+        assert!(error.to_string().contains("users/alice.toml:"), "{error}");
+        assert_eq!(place.charge(&alice()).unwrap_err(), error);
+        assert_eq!(std::fs::read_to_string(&record).unwrap(), damaged);
+    }
+    std::fs::write(&record, &text).unwrap();
+    let state = place.dir.path().join("state/alice");
+    std::fs::write(&state, "").unwrap();
+    let error = place.charge(&alice()).unwrap_err();
+    assert!(error.is_corruption());
+    assert!(
+        error
+            .to_string()
+            .contains("run `mfa-admin state reset NAME`"),
+        "{error}"
+    );
+    assert_eq!(std::fs::metadata(&state).unwrap().len(), 0);
+    place.store.reset_state(&alice()).unwrap();
+    place.charge(&alice()).unwrap();
+}
+
+#[test]
+fn a_record_with_keys_of_a_newer_release_is_read_but_not_written() {
+    let place = place();
+    place.add(&alice());
+    let path = place.dir.path().join("users/alice.toml");
+    let text = format!("{}colour = 1\n", std::fs::read_to_string(&path).unwrap());
+    std::fs::write(&path, &text).unwrap();
+    let store = FileStore::open(
+        place.dir.path(),
+        Owner::effective_user(),
+        &["colour".to_owned()],
+    )
+    .unwrap();
+    assert!(store.record(Subject::User(&alice())).unwrap().is_some());
+    let error = store
+        .change_record::<(), StoreError>(&alice(), |record| Ok((record, ())))
+        .unwrap_err();
+    assert!(matches!(error, StoreError::NewerKeys(_)));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
+fn an_edit_that_fails_changes_nothing() {
+    let place = place();
+    place.add(&alice());
+    let before = std::fs::read(place.dir.path().join("users/alice.toml")).unwrap();
+    let refused = place.store.change_record::<(), StoreError>(&alice(), |_| {
+        Err(StoreError::Unwritable("no".to_owned()))
+    });
+    assert!(refused.is_err());
+    let none = place
+        .store
+        .change_record::<u8, StoreError>(&alice(), |_| Ok((None, 7)));
+    assert_eq!(none, Ok(7));
+    assert_eq!(
+        std::fs::read(place.dir.path().join("users/alice.toml")).unwrap(),
+        before
+    );
+}
+
+#[test]
+fn files_that_are_none_of_ours_are_found_and_passed_over() {
+    let place = place();
+    place.add(&alice());
+    for name in [
+        "users/%new-bob",
+        "users/README",
+        "users/Bob.toml",
+        "state/.x",
+    ] {
+        std::fs::write(place.dir.path().join(name), "").unwrap();
+    }
+    assert_eq!(place.store.users().unwrap(), [alice()]);
+    let mut strangers: Vec<String> = place
+        .store
+        .strangers()
+        .unwrap()
+        .iter()
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    strangers.sort();
+    assert_eq!(strangers, ["%new-bob", ".x", "Bob.toml", "README"]);
+}
