@@ -100,7 +100,7 @@ fn run(
     pam: &mut Pam<'_>,
     args: &[&CStr],
     on_panic: PamResultCode,
-    hook: impl FnOnce(&mut Visit<'_, '_>) -> PamResultCode,
+    hook: fn(&mut Visit<'_, '_>) -> PamResultCode,
 ) -> PamResultCode {
     let args = args.iter().map(|word| word.to_string_lossy().into_owned());
     let result = guard::catch(|| {

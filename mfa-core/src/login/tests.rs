@@ -331,20 +331,20 @@ fn everybody_who_is_refused_sees_the_same() {
         ("2106", |scene| scene.shelf.record = RefCell::new(None)),
         ("2106", |scene| scene.request.account = None),
         ("2109", |scene| {
-            scene.change(|record| record.suspended = "left".into())
+            scene.change(|record| record.suspended = "left".into());
         }),
         ("2104", |scene| {
-            scene.change(|record| record.approved = false)
+            scene.change(|record| record.approved = false);
         }),
         ("2105", |scene| {
-            scene.change(|record| record.devices.clear())
+            scene.change(|record| record.devices.clear());
         }),
         ("2108", |scene| scene.change(|record| record.apps.clear())),
         ("2202", |scene| {
-            scene.shelf.state.borrow_mut().codes.locked_at = Some(0)
+            scene.shelf.state.borrow_mut().codes.locked_at = Some(0);
         }),
         ("2203", |scene| {
-            scene.shelf.state.borrow_mut().codes.disabled = true
+            scene.shelf.state.borrow_mut().codes.disabled = true;
         }),
     ];
     let as_wrong = scene().types(&["000000"; 3]).prompts;
@@ -421,19 +421,19 @@ fn whatever_is_changed_while_the_prompt_is_open_counts() {
     type Change = fn(&Scene);
     let cases: [(&str, Change); 6] = [
         ("2109", |scene| {
-            scene.change(|record| record.suspended = "left".into())
+            scene.change(|record| record.suspended = "left".into());
         }),
         ("2104", |scene| {
-            scene.change(|record| record.approved = false)
+            scene.change(|record| record.approved = false);
         }),
         ("2105", |scene| {
-            scene.change(|record| record.devices.clear())
+            scene.change(|record| record.devices.clear());
         }),
         ("2108", |scene| scene.change(|record| record.apps.clear())),
         ("2101", |scene| {
             scene.change(|record| {
-                record.apps = vec![app(&scene.key, "00000002", "new", b"another secret......")]
-            })
+                record.apps = vec![app(&scene.key, "00000002", "new", b"another secret......")];
+            });
         }),
         ("2106", |scene| *scene.shelf.record.borrow_mut() = None),
     ];
@@ -561,7 +561,7 @@ fn one_secret_that_does_not_open_does_not_lock_the_other_app_out() {
     scene.change(|record| {
         record
             .apps
-            .insert(0, app(&other, "00000002", "old phone", SECRET))
+            .insert(0, app(&other, "00000002", "old phone", SECRET));
     });
     assert_eq!(scene.types(&[EARLIER.1]).outcome, LoginOutcome::Accepted);
 }
@@ -572,7 +572,7 @@ fn apps_have_their_steps_apart() {
     scene.change(|record| {
         record
             .apps
-            .push(app(&scene.key, "00000002", "tablet", SECRET))
+            .push(app(&scene.key, "00000002", "tablet", SECRET));
     });
     // The same secret twice: the code is good once for each, and then no more.
     let labels: Vec<String> = (0..2)
@@ -626,7 +626,7 @@ fn the_account_phase_says_who_may_log_in_here_at_all() {
     let cases: [(AccountOutcome, &str, Change); 7] = [
         (AccountOutcome::Accepted, "2301", |_| {}),
         (AccountOutcome::Accepted, "2301", |scene| {
-            scene.shelf.state.borrow_mut().codes.disabled = true
+            scene.shelf.state.borrow_mut().codes.disabled = true;
         }),
         (
             AccountOutcome::Refused,
@@ -634,7 +634,7 @@ fn the_account_phase_says_who_may_log_in_here_at_all() {
             |scene| scene.shelf.record = RefCell::new(None),
         ),
         (AccountOutcome::Refused, "reason=\"suspended\"", |scene| {
-            scene.change(|record| record.suspended = "x".into())
+            scene.change(|record| record.suspended = "x".into());
         }),
         (
             AccountOutcome::Refused,
@@ -647,7 +647,7 @@ fn the_account_phase_says_who_may_log_in_here_at_all() {
             |scene| scene.change(|record| record.devices.clear()),
         ),
         (AccountOutcome::Unavailable, "4001", |scene| {
-            scene.shelf.record_error = RefCell::new(Some(disk_error()))
+            scene.shelf.record_error = RefCell::new(Some(disk_error()));
         }),
     ];
     for (expected, said, change) in cases {

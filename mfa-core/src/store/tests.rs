@@ -85,7 +85,7 @@ fn a_login_makes_the_state_that_is_missing_but_none_for_nobody() {
     place
         .store
         .transaction(Subject::User(&alice()), &mut |record, _| {
-            seen = Some(record.is_some())
+            seen = Some(record.is_some());
         })
         .unwrap();
     assert_eq!(seen, Some(false));
@@ -157,7 +157,7 @@ fn a_transaction_sees_the_record_as_it_is_now() {
     place
         .store
         .transaction(Subject::User(&alice()), &mut |record, _| {
-            seen.clone_from(&record.unwrap().suspended)
+            seen.clone_from(&record.unwrap().suspended);
         })
         .unwrap();
     assert_eq!(seen, "left");
