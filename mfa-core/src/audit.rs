@@ -359,6 +359,15 @@ pub fn unknown_argument_line(argument: &str) -> String {
     )
 }
 
+/// The line of keys in `mfa.toml` whose feature is not in this release.
+#[must_use]
+pub fn not_in_this_release_line(keys: &[&str]) -> String {
+    format!(
+        "mfa: {} in mfa.toml: not in this release, and without effect",
+        quoted(&keys.join(", "), MAX_DETAIL)
+    )
+}
+
 fn head(event: Event) -> String {
     let outcome = match event.outcome() {
         Outcome::Success => "success",

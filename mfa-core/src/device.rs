@@ -4,12 +4,12 @@
 use std::fmt;
 use std::path::Path;
 
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::Mac;
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::{Serialize, Serializer};
-use sha2::Sha256;
 
 use crate::hex;
+use crate::seal::hmac_sha256;
 use crate::secure_file::{self, FileError, Owner};
 
 /// The id of this application, in the sense of `sd_id128_get_machine_app_specific(3)`.
@@ -41,9 +41,7 @@ impl DeviceId {
         if bytes == [0; 16] {
             return Err(MachineIdError::Zero);
         }
-        // HMAC takes a key of any length, so this can't fail; refused all the same if it did.
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(&bytes).map_err(|_| MachineIdError::NotHexadecimal)?;
+        let mut mac = hmac_sha256(&bytes);
         mac.update(&APPLICATION_ID);
         let digest = mac.finalize().into_bytes();
         let mut id = [0; 16];

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
-use chacha20poly1305::{Key, Tag, XChaCha20Poly1305, XNonce};
+use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
@@ -125,10 +125,7 @@ impl SealingKey {
     /// HMAC-SHA-256 under this key, apart for each purpose.
     #[must_use]
     pub fn mac(&self, purpose: &str, data: &[u8]) -> [u8; 32] {
-        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(self.key.as_slice())
-            .unwrap_or_else(|_| {
-                <Hmac<Sha256> as KeyInit>::new(&hmac::digest::Key::<Hmac<Sha256>>::default())
-            });
+        let mut mac = hmac_sha256(self.key.as_slice());
         for part in [purpose.as_bytes(), data] {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
@@ -200,8 +197,18 @@ impl SealingKey {
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {
-        XChaCha20Poly1305::new(&Key::from(*self.key))
+        XChaCha20Poly1305::new((&*self.key).into())
     }
+}
+
+/// HMAC-SHA-256 (RFC 2104) under a key of at most 64 bytes, one block; what is beyond does not count.
+#[must_use]
+pub(crate) fn hmac_sha256(key: &[u8]) -> Hmac<Sha256> {
+    let mut block = Zeroizing::new([0; 64]);
+    for (to, from) in block.iter_mut().zip(key) {
+        *to = *from;
+    }
+    <Hmac<Sha256> as KeyInit>::new((&*block).into())
 }
 
 /// User and purpose with their lengths, so that no two pairs look the same.
