@@ -239,6 +239,12 @@ impl AuditTrail {
         self.is_known = true;
     }
 
+    /// Whether lines name the user as somebody whom the store knows.
+    #[must_use]
+    pub fn names_the_user(&self) -> bool {
+        self.is_known
+    }
+
     /// Name of the attempt.
     #[must_use]
     pub fn login(&self) -> &str {

@@ -18,7 +18,9 @@ use crate::throttle::{self, Consequence, Limits, Verdict};
 /// The one text that is shown as long as no code can be sent.
 pub const PROMPT: &str = "Verification code: ";
 
-/// What sshd hands to modules instead of a password when it does not want the user in (auth-pam.c).
+/// What sshd hands to modules in the place of an answer when it does not want the user in (unknown to it, or
+/// root where `PermitRootLogin` says no): this, over and over, in the length of what was typed
+/// (`fake_password` in OpenSSH's auth-pam.c).
 const SSHD_DUMMY_PASSWORD: &[u8] = b"\x08\n\r\x7fINCORRECT";
 
 /// How a login ended.
@@ -80,6 +82,15 @@ pub struct Setting<'a> {
     pub device: DeviceId,
     /// What opens the secrets.
     pub key: &'a SealingKey,
+}
+
+/// What was typed at one prompt.
+enum Reply {
+    Code(Code),
+    /// Something as long as a code, which sshd keeps from us.
+    Dummy,
+    /// Something else: the prompt is used, and nothing is charged.
+    NotACode,
 }
 
 /// What one answer came to.
@@ -162,10 +173,11 @@ impl<'a> Login<'a, '_> {
                 subject = decoy;
             }
             match self.ask(attempt) {
-                Ok(Some(code)) if self.is_right(subject, &code, attempt) => {
+                Ok(Reply::Code(code)) if self.is_right(subject, &code, attempt) => {
                     return LoginOutcome::Accepted;
                 }
-                Ok(_) => {}
+                Ok(Reply::Dummy) => self.refuse_for_sshd(decoy, attempt),
+                Ok(Reply::Code(_) | Reply::NotACode) => {}
                 Err(outcome) => return outcome,
             }
         }
@@ -184,8 +196,8 @@ impl<'a> Login<'a, '_> {
         }
     }
 
-    /// Asks once. `Ok(None)`: what was typed is no code; the prompt is used, and nothing is charged.
-    fn ask(&mut self, attempt: u32) -> Result<Option<Code>, LoginOutcome> {
+    /// Asks once.
+    fn ask(&mut self, attempt: u32) -> Result<Reply, LoginOutcome> {
         let entry = Entry {
             attempt: Some(attempt),
             ..Entry::default()
@@ -211,21 +223,42 @@ impl<'a> Login<'a, '_> {
                 return Err(LoginOutcome::ConversationFailed);
             }
         };
-        if answer.starts_with(SSHD_DUMMY_PASSWORD) || self.ports.prompt.is_password(&answer) {
+        let is_dummy = answer.is_repetition_of(SSHD_DUMMY_PASSWORD);
+        if is_dummy && answer.is_as_long_as_a_code() {
+            return Ok(Reply::Dummy);
+        }
+        if !is_dummy && self.ports.prompt.is_password(&answer) {
             self.log(Event::PasswordAsAnswer, &entry);
             return Err(LoginOutcome::Refused);
         }
-        let code = answer.as_code();
-        if code.is_none() {
-            self.log(
-                Event::BadCode,
-                &Entry {
-                    reason: Some("not_a_code"),
-                    ..entry
-                },
-            );
+        let Some(code) = answer.as_code() else {
+            let reason = Some("not_a_code");
+            self.log(Event::BadCode, &Entry { reason, ..entry });
+            return Ok(Reply::NotACode);
+        };
+        Ok(Reply::Code(code))
+    }
+
+    /// What was typed was perhaps a code, and sshd has hidden it: the user is refused whatever it was,
+    /// after the same work and the same questions as for a wrong code.
+    fn refuse_for_sshd(&mut self, decoy: Subject<'_>, attempt: u32) {
+        let (setting, request, clock) = (self.setting, self.request, self.ports.clock);
+        if let Some(code) = TypedAnswer::new(b"000000".to_vec()).as_code() {
+            // On a decoy, which says nothing and can't fail.
+            let _ = self.ports.store.transaction(decoy, &mut |record, state| {
+                let _ = judge(setting, request, clock, record, state, &code);
+            });
         }
-        Ok(code)
+        let entry = Entry {
+            attempt: Some(attempt),
+            ..Entry::default()
+        };
+        if self.trail.names_the_user() {
+            let reason = Some("refused_by_sshd");
+            self.log(Event::BadCode, &Entry { reason, ..entry });
+        } else {
+            self.log(Event::UnknownUser, &entry);
+        }
     }
 
     /// Has a code judged, and what came of it on disk, then says so.

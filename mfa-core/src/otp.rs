@@ -33,10 +33,16 @@ impl TypedAnswer {
         constant_time_eq::constant_time_eq(&self.0, other)
     }
 
-    /// Whether it begins with some bytes.
+    /// Whether it is a text said over and over, and cut at any place.
     #[must_use]
-    pub fn starts_with(&self, start: &[u8]) -> bool {
-        self.0.starts_with(start)
+    pub fn is_repetition_of(&self, text: &[u8]) -> bool {
+        !self.0.is_empty() && self.0.iter().zip(text.iter().cycle()).all(|(a, b)| a == b)
+    }
+
+    /// Whether it is as long as a code without blanks.
+    #[must_use]
+    pub fn is_as_long_as_a_code(&self) -> bool {
+        (6..=8).contains(&self.0.len())
     }
 
     /// The code it is shaped like: 6 to 8 ASCII digits, with blanks and hyphens between them.

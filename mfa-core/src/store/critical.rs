@@ -4,6 +4,7 @@
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{ResUid, Uid, getresuid, setresuid};
 
 /// Signals that tell of a fault of the process itself: blocking them would only hide it.
@@ -52,14 +53,18 @@ impl CriticalSection {
         Ok(section)
     }
 
-    /// To be called within the section: takes the SIGXFSZ that a write over the limit on file sizes has left pending (setrlimit(2)): it would
-    /// end the host when the mask is put back.
-    #[allow(clippy::unused_self)] // outside a section the signal is not blocked, and would not be kept
+    /// Takes the SIGXFSZ that a write over the limit on file sizes has left pending (setrlimit(2)): it would
+    /// end the host when the mask is put back. Only within a section is it blocked, and so kept, even if
+    /// it is ignored. Not sigwait(3): a file system may answer EFBIG of itself, without a signal.
+    #[allow(clippy::unused_self)] // proof that there is a section
     pub(super) fn take_file_size_signal(&self) {
         let mut too_large = SigSet::empty();
         too_large.add(Signal::SIGXFSZ);
-        // The kernel sent it before it answered EFBIG, and a blocked signal is kept even if ignored.
-        let _ = too_large.wait();
+        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+        // Where the caller's limits leave no descriptor for this, it is the caller's own process that ends.
+        if let Ok(pending) = SignalFd::with_flags(&too_large, flags) {
+            let _ = pending.read_signal();
+        }
     }
 
     /// Puts back what was.
