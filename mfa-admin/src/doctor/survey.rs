@@ -1,0 +1,302 @@
+//! Walks the store once, a record and a state at a time, and keeps counts and a few names: 100 000 users
+//! take a few seconds. What it means is said in `findings`.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use mfa_core::clock::Moment;
+use mfa_core::config::Config;
+use mfa_core::device::DeviceId;
+use mfa_core::otp::Authenticator;
+use mfa_core::policy::{self, Decision, DenyReason};
+use mfa_core::record::{App, UserRecord};
+use mfa_core::request::{self, Account, Caller, LoginRequest, UserName};
+use mfa_core::seal::SealingKey;
+use mfa_core::secure_file::{BlockError, FileError, Privacy, Problem};
+use mfa_core::state::LoginState;
+use mfa_core::store::{FileStore, Store, StoreError, Subject};
+use mfa_core::throttle::{self, Limits, Verdict};
+
+use super::check::shown;
+use super::quoted;
+use super::tally::Tally;
+
+/// The name service may be a server far away, and read a long file for each name.
+const NSS_TIME: Duration = Duration::from_secs(2);
+/// A locked state costs its five seconds; after so many the others are not looked at.
+const MOST_BUSY: usize = 3;
+
+/// What the walk needs.
+pub(super) struct Surveyor<'a> {
+    pub(super) config: &'a Config,
+    pub(super) store: &'a FileStore,
+    /// None: it can't be used, and no secret is tried.
+    pub(super) key: Option<&'a SealingKey>,
+    /// False: states can't be opened, and are left out.
+    pub(super) is_writable: bool,
+    /// None: devices are not compared.
+    pub(super) device: Option<DeviceId>,
+    pub(super) now: &'a Moment,
+}
+
+/// Users, or their files, that share a fate; the names in a message are fit for a terminal.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    /// Everybody who has a record.
+    pub(super) users: Vec<String>,
+    /// Whether this host is known, without which nobody's standing is.
+    pub(super) has_device: bool,
+    /// Users who will be asked for a code.
+    pub(super) ready: usize,
+    /// Records that can't be trusted, and the first of them.
+    pub(super) record_files: Tally,
+    pub(super) first_record_file: Option<FileError>,
+    /// Records that say something wrong, with line and column.
+    pub(super) records: Tally,
+    /// Users whom the name service does not know, and how many it was asked about.
+    pub(super) unknown: Tally,
+    pub(super) asked: usize,
+    pub(super) name_service: Option<String>,
+    pub(super) suspended: Tally,
+    pub(super) unapproved: Tally,
+    pub(super) elsewhere: Tally,
+    pub(super) without_method: Tally,
+    /// Let by without a code, by `without_record = "skip"`.
+    pub(super) let_by: Tally,
+    /// Secrets that opened, and those that did not.
+    pub(super) opened: usize,
+    pub(super) sealed: Tally,
+    /// Why the first did not, and whose it is.
+    pub(super) first_sealed: Option<String>,
+    pub(super) first_sealed_user: Option<String>,
+    /// Whether states were looked at.
+    pub(super) has_states: bool,
+    pub(super) states: usize,
+    pub(super) state_files: Tally,
+    pub(super) first_state_file: Option<FileError>,
+    pub(super) corrupt: Tally,
+    /// States that hold what this release can't read.
+    pub(super) unreadable: Tally,
+    pub(super) bad_slots: Tally,
+    pub(super) ahead: Tally,
+    pub(super) locked: Tally,
+    pub(super) disabled: Tally,
+    pub(super) busy: Tally,
+    pub(super) missing_decoys: usize,
+    /// Files that no verb of ours made, and states of nobody.
+    pub(super) strangers: Tally,
+}
+
+impl Surveyor<'_> {
+    /// Looks at everything.
+    pub(super) fn survey(&self) -> Result<Survey, StoreError> {
+        let mut survey = Survey {
+            has_device: self.device.is_some(),
+            has_states: self.is_writable,
+            ..Survey::default()
+        };
+        let users = self.store.users()?;
+        let started = Instant::now();
+        for user in &users {
+            if started.elapsed() < NSS_TIME && survey.name_service.is_none() {
+                survey.ask_name_service(user);
+            }
+            let record = self.record(user, &mut survey);
+            if self.is_writable && survey.busy.count() < MOST_BUSY {
+                self.state(user, record.as_ref(), &mut survey);
+            }
+        }
+        self.decoys(&mut survey);
+        self.strangers(&users, &mut survey)?;
+        survey.users = users.iter().map(|user| user.as_str().to_owned()).collect();
+        Ok(survey)
+    }
+
+    fn record(&self, user: &UserName, survey: &mut Survey) -> Option<UserRecord> {
+        match self.store.record(Subject::User(user)) {
+            // None: removed since its name was read.
+            Ok(None) => None,
+            Ok(Some(record)) => {
+                self.standing(&record, survey);
+                self.secrets(&record, survey);
+                Some(record)
+            }
+            Err(StoreError::File(error)) => {
+                survey.record_files.add(shown(&error.to_string()));
+                survey.first_record_file.get_or_insert(error);
+                None
+            }
+            Err(error) => {
+                survey.records.add(shown(&error.to_string()));
+                None
+            }
+        }
+    }
+
+    /// Asks the policy what it would do with this user over SSH.
+    fn standing(&self, record: &UserRecord, survey: &mut Survey) {
+        let request = LoginRequest {
+            asked_name: record.user.as_str().to_owned(),
+            account: Some(Account {
+                name: record.user.clone(),
+                uid: u32::MAX,
+            }),
+            service: "sshd".to_owned(),
+            remote_host: None,
+            tty: None,
+            remote_user: None,
+            nullok: false,
+            log_unknown_names: false,
+            caller: Caller { uid: 0, euid: 0 },
+        };
+        let Some(device) = self.device else { return };
+        let decision = policy::decide(self.config, &request, Some(record), device);
+        let tally = match decision {
+            Decision::Challenge(_) => {
+                survey.ready += 1;
+                return;
+            }
+            Decision::Skip(_) => &mut survey.let_by,
+            Decision::Deny(DenyReason::Suspended) => &mut survey.suspended,
+            Decision::Deny(DenyReason::NotApproved) => &mut survey.unapproved,
+            Decision::Deny(DenyReason::WrongDevice) => &mut survey.elsewhere,
+            Decision::Deny(DenyReason::NotEnrolled | DenyReason::UnknownUser) => {
+                &mut survey.without_method
+            }
+        };
+        tally.add(name(&record.user));
+    }
+
+    /// Opens every secret, which takes microseconds, and throws it away.
+    fn secrets(&self, record: &UserRecord, survey: &mut Survey) {
+        let Some(key) = self.key else { return };
+        for app in &record.apps {
+            match opens(key, record, app) {
+                Ok(()) => survey.opened += 1,
+                Err(why) => {
+                    let label = shown(app.label.get());
+                    survey
+                        .sealed
+                        .add(format!("{} ({label})", name(&record.user)));
+                    survey.first_sealed.get_or_insert_with(|| shown(&why) + ".");
+                    survey
+                        .first_sealed_user
+                        .get_or_insert_with(|| name(&record.user));
+                }
+            }
+        }
+    }
+
+    fn state(&self, user: &UserName, record: Option<&UserRecord>, survey: &mut Survey) {
+        match self.store.state(user) {
+            // The next login makes it.
+            Ok(None) => {}
+            Ok(Some(view)) => {
+                survey.states += 1;
+                if view.has_bad_slot {
+                    survey.bad_slots.add(name(user));
+                }
+                self.judge_state(user, record, view.state, survey);
+            }
+            Err(StoreError::Block(BlockError::Corrupt(_))) => survey.corrupt.add(name(user)),
+            Err(StoreError::Block(BlockError::Busy { holder })) => {
+                let holder = holder.map_or("somebody".to_owned(), |pid| format!("process {pid}"));
+                survey.busy.add(format!("{} (by {holder})", name(user)));
+            }
+            Err(StoreError::File(error)) => {
+                survey.state_files.add(shown(&error.to_string()));
+                survey.first_state_file.get_or_insert(error);
+            }
+            Err(error) => survey.unreadable.add(shown(&error.to_string())),
+        }
+    }
+
+    fn judge_state(
+        &self,
+        user: &UserName,
+        record: Option<&UserRecord>,
+        mut state: LoginState,
+        survey: &mut Survey,
+    ) {
+        let apps = record.map_or(&[][..], |record| &record.apps);
+        if apps.iter().any(|app| self.is_ahead(&state, app)) {
+            survey.ahead.add(name(user));
+        }
+        state.advance(self.now);
+        match throttle::admit(&state.codes, state.now(), &Limits::from(self.config)) {
+            Verdict::Disabled => survey.disabled.add(name(user)),
+            Verdict::Locked(_) => survey.locked.add(name(user)),
+            Verdict::Evaluate | Verdict::Throttled(_) => {}
+        }
+    }
+
+    /// `clock_rollback`: every code that could come now was used already, or so it seems.
+    fn is_ahead(&self, state: &LoginState, app: &App) -> bool {
+        let step = self.now.unix_seconds() / u64::from(*app.period.get());
+        let window = u64::from(self.config.app.window.get());
+        state
+            .last_step(&app.id)
+            .is_some_and(|last| step.saturating_add(window) < last)
+    }
+
+    /// The states that are nobody's: a login mends what is wrong in them, not whose they are.
+    fn decoys(&self, survey: &mut Survey) {
+        let folder = self.store.state_folder();
+        for index in 0..=u8::MAX {
+            match folder.read(&format!("%decoy-{index:02X}"), Privacy::Private) {
+                Ok(_) => {}
+                Err(error) if error.problem == Problem::Missing => survey.missing_decoys += 1,
+                Err(error) => {
+                    survey.state_files.add(shown(&error.to_string()));
+                    survey.first_state_file.get_or_insert(error);
+                }
+            }
+        }
+    }
+
+    fn strangers(&self, users: &[UserName], survey: &mut Survey) -> Result<(), StoreError> {
+        for path in self.store.strangers()? {
+            survey.strangers.add(quoted(&path.display().to_string()));
+        }
+        let known: HashSet<&str> = users.iter().map(UserName::file_name).collect();
+        let folder = self.store.state_folder();
+        for file in folder.names()? {
+            let user = file.to_str().and_then(UserName::from_file_name);
+            if user.is_some_and(|user| !known.contains(user.file_name())) {
+                survey
+                    .strangers
+                    .add(quoted(&folder.path().join(file).display().to_string()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Survey {
+    fn ask_name_service(&mut self, user: &UserName) {
+        match request::find_account(user.as_str()) {
+            Ok(Some(account)) if account.name == *user => {}
+            Ok(_) => self.unknown.add(name(user)),
+            Err(errno) => {
+                self.name_service = Some(errno.desc().to_owned());
+                return;
+            }
+        }
+        self.asked += 1;
+    }
+}
+
+fn opens(key: &SealingKey, record: &UserRecord, app: &App) -> Result<(), String> {
+    let purpose = App::seal_purpose(&app.id);
+    let secret = key
+        .open(record.user.as_str(), &purpose, &app.secret)
+        .map_err(|error| error.to_string())?;
+    Authenticator::of_app(app, &secret, 0)
+        .map(drop)
+        .map_err(|error| error.to_string())
+}
+
+/// A user's name as a command would take it.
+fn name(user: &UserName) -> String {
+    quoted(user.as_str())
+}
