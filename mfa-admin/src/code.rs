@@ -1,0 +1,207 @@
+//! `code verify`: a code from standard input, judged and counted like one at a login.
+
+use mfa_core::audit::AuditTrail;
+use mfa_core::config::Config;
+use mfa_core::hex;
+use mfa_core::login::{self, LoginOutcome, Ports, Prompt, PromptError, Setting};
+use mfa_core::otp::TypedAnswer;
+use mfa_core::request::{Account, Caller, LoginRequest};
+use serde_json::json;
+
+use crate::ask;
+use crate::cli::{CodeCommand, NameArgs};
+use crate::context::{Context, Person, this_device};
+use crate::error::{Failure, Kind};
+use crate::output::{Reply, shown};
+
+/// What PAM calls the host program, here.
+const SERVICE: &str = "mfa-admin";
+/// Where the system knows no account: what "nobody" is as a uid.
+const NO_UID: u32 = u32::MAX;
+
+/// Runs a verb.
+pub(crate) fn run(context: &Context<'_>, command: &CodeCommand) -> Result<Reply, Failure> {
+    match command {
+        CodeCommand::Verify(NameArgs { name }) => verify(context, name),
+    }
+}
+
+/// One line of standard input is the one answer.
+struct OneLine {
+    failure: Option<Failure>,
+}
+
+impl Prompt for OneLine {
+    fn ask(&mut self, text: &str, echo: bool) -> Result<TypedAnswer, PromptError> {
+        let answer = if echo && ask::is_somebody_there() {
+            ask::question(text)
+        } else {
+            ask::hidden_line(text)
+        };
+        match answer {
+            Ok(Some(line)) => Ok(TypedAnswer::new(line.as_bytes().to_vec())),
+            Ok(None) => Err(PromptError::Failed),
+            Err(failure) => {
+                self.failure = Some(failure);
+                Err(PromptError::Failed)
+            }
+        }
+    }
+
+    fn is_password(&mut self, _: &TypedAnswer) -> bool {
+        false
+    }
+}
+
+fn verify(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
+    let house = context.open()?;
+    let person = context.person(name)?;
+    house.record(&person.user)?;
+    let config = with_one_try(house.config.clone());
+    let setting = Setting {
+        config: &config,
+        device: this_device(&config)?,
+        key: &house.key()?,
+    };
+    let request = request(context, &person, name);
+    let mut prompt = OneLine { failure: None };
+    let mut login = [0; 6];
+    getrandom::fill(&mut login).map_err(|_| Failure::no_randomness())?;
+    let mut trail = AuditTrail::new(&request, hex::encode(&login), 0);
+    trail.on_device(setting.device);
+    let mut log = context.log.borrow_mut();
+    let mut ports = Ports {
+        prompt: &mut prompt,
+        clock: &context.clock,
+        store: &house.store,
+        audit: &mut *log,
+    };
+    let outcome = login::run(&request, &setting, &mut ports, &mut trail);
+    let user = person.user.as_str();
+    match outcome {
+        LoginOutcome::Accepted => Ok(Reply::done(
+            json!({ "user": user, "accepted": true }),
+            "Accepted.",
+        )),
+        LoginOutcome::Refused => {
+            // The outcome alone does not tell, on purpose; the line that was just written does.
+            drop(log);
+            Err(refusal(user, context.log.borrow().refusal.as_deref()))
+        }
+        LoginOutcome::Skipped => Err(Failure::refused(
+            format!(
+                "{} was never enrolled: there is nothing to check a code with",
+                shown(user)
+            ),
+            format!("run `mfa-admin app enroll {}`", shown(user)),
+        )),
+        LoginOutcome::ConversationFailed => Err(prompt.failure.unwrap_or_else(|| {
+            Failure::failed("there is no code on standard input", "give it as one line")
+        })),
+        LoginOutcome::Unavailable => Err(Failure::new(
+            Kind::StoreUnusable,
+            format!(
+                "the record, the state or the secrets of {} can't be used",
+                shown(user)
+            ),
+            format!("`mfa-admin explain {}` says which, and why", shown(user)),
+        )),
+    }
+}
+
+/// There is one answer to read.
+fn with_one_try(mut config: Config) -> Config {
+    if let Some(one) = mfa_core::config::Count::new(1) {
+        config.prompt.tries = one;
+    }
+    config
+}
+
+fn request(context: &Context<'_>, person: &Person, name: &str) -> LoginRequest {
+    let account = person.account.clone().unwrap_or_else(|| {
+        context.output.warn(&format!(
+            "this host knows no account {}: a login would be refused as unknown",
+            shown(name)
+        ));
+        Account {
+            name: person.user.clone(),
+            uid: NO_UID,
+        }
+    });
+    LoginRequest {
+        asked_name: name.to_owned(),
+        account: Some(account),
+        service: SERVICE.to_owned(),
+        remote_host: None,
+        tty: None,
+        remote_user: None,
+        nullok: false,
+        log_unknown_names: false,
+        caller: Caller::of_this_process(),
+    }
+}
+
+/// Why a code was refused, from the number of the line that says so.
+fn refusal(user: &str, event: Option<&str>) -> Failure {
+    let name = shown(user);
+    let (kind, message) = match event {
+        Some("MFA-2201") => (
+            Kind::Throttled,
+            format!("too many failures of {name} in a short time"),
+        ),
+        Some("MFA-2202") => (
+            Kind::Locked,
+            format!("{name} is locked after too many failures in a row"),
+        ),
+        Some("MFA-2203") => (
+            Kind::Locked,
+            format!("{name} is disabled until `mfa-admin user unlock`"),
+        ),
+        Some("MFA-2206") => (
+            Kind::Failed,
+            "the login state is locked by another process".to_owned(),
+        ),
+        Some("MFA-2102") => (Kind::Refused, "the code was used before".to_owned()),
+        Some("MFA-2104") => (Kind::Refused, format!("{name} is not approved")),
+        Some("MFA-2105") => (
+            Kind::Refused,
+            format!("{name} is not assigned to this host"),
+        ),
+        Some("MFA-2108") => (Kind::Refused, format!("{name} has no app")),
+        Some("MFA-2109") => (Kind::Refused, format!("{name} is suspended")),
+        Some("MFA-4003") => (
+            Kind::Refused,
+            "the clock is behind the last accepted code".to_owned(),
+        ),
+        _ => (Kind::Refused, "the code is wrong".to_owned()),
+    };
+    Failure::new(
+        kind,
+        message,
+        format!("`mfa-admin explain {name}` says what stands in the way"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn throttled_and_locked_have_an_exit_code_of_their_own() {
+        for (event, code) in [
+            (Some("MFA-2201"), 6),
+            (Some("MFA-2202"), 6),
+            (Some("MFA-2203"), 6),
+            (Some("MFA-2101"), 1),
+            (Some("MFA-2102"), 1),
+            (None, 1),
+        ] {
+            assert_eq!(refusal("alice", event).kind.exit_code(), code, "{event:?}");
+        }
+    }
+
+    #[test]
+    fn one_answer_is_one_try() {
+        assert_eq!(with_one_try(Config::default()).prompt.tries.get(), 1);
+    }
+}

@@ -1,0 +1,82 @@
+//! `config check`: is a file right before it reaches a host?
+
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use mfa_core::config::Config;
+use mfa_core::secure_file::MAX_FILE_SIZE;
+use nix::fcntl::OFlag;
+use serde_json::json;
+
+use crate::cli::ConfigCommand;
+use crate::context::Context;
+use crate::error::{Failure, Kind};
+use crate::output::Reply;
+
+/// Runs a verb.
+pub(crate) fn run(context: &Context<'_>, command: &ConfigCommand) -> Result<Reply, Failure> {
+    match command {
+        ConfigCommand::Check { file } => check(context, file.as_deref()),
+    }
+}
+
+fn check(context: &Context<'_>, file: Option<&Path>) -> Result<Reply, Failure> {
+    let (path, config) = match file {
+        Some(path) => (path, parse(path)?),
+        // The one that logins use has to be safe from others as well.
+        None => (context.config_path.as_path(), context.config()?),
+    };
+    for key in config.not_in_this_release() {
+        context.output.warn(&format!(
+            "{key}: not in this release; it is checked, and has no effect"
+        ));
+    }
+    let name = path.display().to_string();
+    Ok(Reply::done(
+        json!({ "file": name, "valid": true }),
+        format!("{name} is right."),
+    ))
+}
+
+/// A file of anybody's: it is on its way to where only root may write.
+fn parse(path: &Path) -> Result<Config, Failure> {
+    let bytes = read(path).map_err(|error| {
+        Failure::new(
+            Kind::ConfigUnusable,
+            format!("{}: {error}", path.display()),
+            "name a regular file of at most 64 KiB, or - for standard input",
+        )
+    })?;
+    Config::parse(&bytes).map_err(|error| {
+        Failure::new(
+            Kind::ConfigUnusable,
+            format!("{}:{error}", path.display()),
+            "mend the line, then check again",
+        )
+    })
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = MAX_FILE_SIZE as u64 + 1;
+    if path == Path::new("-") {
+        io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
+    } else {
+        // Not waiting for the other end of a FIFO.
+        let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("not a regular file"));
+        }
+        file.take(limit).read_to_end(&mut bytes)?;
+    }
+    if bytes.len() > MAX_FILE_SIZE {
+        return Err(io::Error::other("larger than 64 KiB"));
+    }
+    Ok(bytes)
+}

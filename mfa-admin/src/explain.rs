@@ -1,0 +1,589 @@
+//! `explain`: what would happen at a login, step by step, and why. Nothing is decided here: `policy` and
+//! `throttle` are asked what they would say.
+
+use mfa_core::clock::rfc3339;
+use mfa_core::config::Config;
+use mfa_core::device::DeviceId;
+use mfa_core::host;
+use mfa_core::otp::Authenticator;
+use mfa_core::policy::{self, AccountDecision, Decision, DenyReason, SkipReason};
+use mfa_core::record::{App, Method, UserRecord};
+use mfa_core::request::{Account, Caller, LoginRequest, RemoteHost, UserName, find_account};
+use mfa_core::seal::SealingKey;
+use mfa_core::secure_file::Owner;
+use mfa_core::state::LoginState;
+use mfa_core::store::{FileStore, Store, StoreError, Subject};
+use mfa_core::throttle::{self, Limits, Verdict};
+use serde_json::{Value, json};
+
+use crate::cli::ExplainArgs;
+use crate::context::{Context, require_root};
+use crate::error::Failure;
+use crate::output::{Reply, shown, wrap};
+use crate::record_view::{duration, methods, moment};
+
+/// How a step went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// Nothing stands in the way.
+    Ok,
+    /// Good to know.
+    Note,
+    /// This is where it ends.
+    Stop,
+}
+
+impl Outcome {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Note => "note",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+struct Step {
+    id: &'static str,
+    outcome: Outcome,
+    message: String,
+}
+
+/// What a login would come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Prediction {
+    /// A code is asked for, and a right one lets in.
+    Challenge,
+    /// Let by without a code.
+    Skip,
+    /// A code is asked for, and none lets in.
+    Deny,
+    /// Something that has to be there is missing or damaged.
+    Unavailable,
+}
+
+impl Prediction {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Challenge => "challenge",
+            Self::Skip => "skip",
+            Self::Deny => "deny",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// The walk through one login.
+#[derive(Default)]
+struct Walk {
+    steps: Vec<Step>,
+    /// What the walk came to first, and why, in a word.
+    end: Option<(Prediction, &'static str)>,
+    /// The account phase, and why.
+    account: Option<(&'static str, &'static str)>,
+}
+
+impl Walk {
+    fn ok(&mut self, id: &'static str, message: impl Into<String>) {
+        self.steps.push(Step {
+            id,
+            outcome: Outcome::Ok,
+            message: message.into(),
+        });
+    }
+
+    fn note(&mut self, id: &'static str, message: impl Into<String>) {
+        self.steps.push(Step {
+            id,
+            outcome: Outcome::Note,
+            message: message.into(),
+        });
+    }
+
+    fn stop(
+        &mut self,
+        id: &'static str,
+        prediction: Prediction,
+        reason: &'static str,
+        message: impl Into<String>,
+    ) {
+        self.steps.push(Step {
+            id,
+            outcome: Outcome::Stop,
+            message: message.into(),
+        });
+        self.end.get_or_insert((prediction, reason));
+    }
+
+    /// Takes what is there; what is not there ends the walk.
+    fn need<T, E: Into<Failure>>(
+        &mut self,
+        id: &'static str,
+        reason: &'static str,
+        found: Result<T, E>,
+    ) -> Option<T> {
+        match found {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let failure: Failure = error.into();
+                let message = format!("{}. To mend it: {}", failure.message, failure.hint);
+                self.stop(id, Prediction::Unavailable, reason, message);
+                None
+            }
+        }
+    }
+}
+
+/// What a login needs of this host.
+struct Ground {
+    config: Config,
+    device: DeviceId,
+    store: FileStore,
+    key: SealingKey,
+}
+
+/// Runs the verb.
+pub(crate) fn run(context: &Context<'_>, arguments: &ExplainArgs) -> Result<Reply, Failure> {
+    require_root()?;
+    let mut walk = Walk::default();
+    let account = find(&mut walk, &arguments.name);
+    // What the name service can't answer ends a login before anything is read.
+    let is_known = walk.end.is_none();
+    if is_known && let Some(ground) = ground(context, arguments, &mut walk) {
+        let request = request(arguments, account.clone());
+        walk_login(context, &ground, &request, &mut walk);
+    }
+    let (prediction, reason) = walk.end.unwrap_or((Prediction::Challenge, "app"));
+    let name = account.map_or_else(
+        || arguments.name.clone(),
+        |account| account.name.to_string(),
+    );
+    let document = json!({
+        "user": name,
+        "service": arguments.service,
+        "from": arguments.from,
+        "decision": prediction.word(),
+        "reason": reason,
+        "account": walk.account.map_or(Value::Null, |(decision, reason)| {
+            json!({ "decision": decision, "reason": reason })
+        }),
+        "steps": walk
+            .steps
+            .iter()
+            .map(|step| json!({
+                "id": step.id,
+                "outcome": step.outcome.word(),
+                "message": step.message,
+            }))
+            .collect::<Vec<_>>(),
+    });
+    Ok(Reply::answer(
+        document,
+        text(arguments, &name, &walk, prediction, reason),
+    ))
+}
+
+fn text(
+    arguments: &ExplainArgs,
+    name: &str,
+    walk: &Walk,
+    prediction: Prediction,
+    reason: &str,
+) -> String {
+    let from = arguments
+        .from
+        .as_ref()
+        .map_or(String::new(), |from| format!(" from {}", shown(from)));
+    let head = format!(
+        "A login of {} through {}{from}:",
+        shown(name),
+        shown(&arguments.service)
+    );
+    let mut lines = vec![wrap("", "", &head)];
+    for step in &walk.steps {
+        lines.push(wrap(
+            &format!("  {:<6}{:<9}", step.outcome.word(), step.id),
+            "                 ",
+            &step.message,
+        ));
+    }
+    let result = match prediction {
+        Prediction::Challenge => "a code is asked for, and a right one lets in.".to_owned(),
+        Prediction::Skip => format!("let in without a code ({reason})."),
+        Prediction::Deny => {
+            format!("refused ({reason}). The person sees the usual prompt, and no code is right.")
+        }
+        Prediction::Unavailable => format!("refused ({reason}): PAM_AUTHINFO_UNAVAIL."),
+    };
+    lines.push(wrap("Result: ", "        ", &result));
+    if let Some((decision, reason)) = walk.account {
+        let words = match decision {
+            "accept" => {
+                "accepted, which is all that a login with a public key comes through.".to_owned()
+            }
+            "skip" => format!("no opinion ({reason})."),
+            _ => format!("refused ({reason}), so a public key does not let in either."),
+        };
+        lines.push(wrap("Account: ", "         ", &words));
+    }
+    lines.join("\n")
+}
+
+fn find(walk: &mut Walk, name: &str) -> Option<Account> {
+    match find_account(name) {
+        Ok(Some(account)) => {
+            let message = if account.name.as_str() == name {
+                format!(
+                    "{} is an account of this host, uid {}",
+                    shown(name),
+                    account.uid
+                )
+            } else {
+                format!(
+                    "{} is the account {}, uid {}",
+                    shown(name),
+                    shown(account.name.as_str()),
+                    account.uid
+                )
+            };
+            walk.ok("name", message);
+            Some(account)
+        }
+        Ok(None) => {
+            // What follows from it is for `policy` to say.
+            walk.note(
+                "name",
+                format!("{} is no account of this host (getent passwd)", shown(name)),
+            );
+            None
+        }
+        Err(errno) => {
+            let message = format!("the name service can't answer: {}", errno.desc());
+            walk.stop("name", Prediction::Unavailable, "nss_unusable", message);
+            None
+        }
+    }
+}
+
+fn ground(context: &Context<'_>, arguments: &ExplainArgs, walk: &mut Walk) -> Option<Ground> {
+    let path = context.config_path.display();
+    let config = walk.need(
+        "config",
+        "config_unusable",
+        host::load_config(&context.config_path, Owner::ROOT),
+    )?;
+    walk.ok("config", path.to_string());
+    let own = DeviceId::read(config.paths.machine_id.as_path(), Owner::ROOT);
+    let device = if let Some(device) = arguments.device {
+        walk.ok("host", format!("as if on {device}"));
+        device
+    } else {
+        let device = walk.need("host", "device_unusable", own)?;
+        walk.ok("host", format!("this one, {device}"));
+        device
+    };
+    let store = FileStore::open(
+        config.paths.store.as_path(),
+        Owner::ROOT,
+        &config.ignore_unknown,
+    );
+    let store = walk.need("store", "store_unusable", store.map_err(StoreError::from))?;
+    walk.need(
+        "store",
+        "store_unusable",
+        store.check_writable().map_err(StoreError::from),
+    )?;
+    walk.ok("store", config.paths.store.to_string());
+    let key = walk.need(
+        "key",
+        "store_unusable",
+        host::load_key(&config, Owner::ROOT),
+    )?;
+    walk.ok(
+        "key",
+        format!("{} (key {})", config.paths.seal_key, key.id()),
+    );
+    Some(Ground {
+        config,
+        device,
+        store,
+        key,
+    })
+}
+
+fn request(arguments: &ExplainArgs, account: Option<Account>) -> LoginRequest {
+    LoginRequest {
+        asked_name: arguments.name.clone(),
+        account,
+        service: arguments.service.clone(),
+        remote_host: arguments.from.as_deref().and_then(RemoteHost::parse),
+        tty: None,
+        remote_user: None,
+        nullok: false,
+        log_unknown_names: false,
+        caller: Caller { uid: 0, euid: 0 },
+    }
+}
+
+fn walk_login(context: &Context<'_>, ground: &Ground, request: &LoginRequest, walk: &mut Walk) {
+    let Ground {
+        config,
+        device,
+        store,
+        ..
+    } = ground;
+    let record = match request.user() {
+        None => None,
+        Some(user) => match walk.need(
+            "record",
+            "store_unusable",
+            store.record(Subject::User(user)),
+        ) {
+            Some(record) => record,
+            None => return,
+        },
+    };
+    if let Some(record) = &record {
+        describe(config, *device, record, walk);
+    }
+    match policy::decide(config, request, record.as_ref(), *device) {
+        Decision::Deny(reason) => {
+            let (word, message) = denial(reason, request, record.as_ref());
+            walk.stop("policy", Prediction::Deny, word, message);
+        }
+        Decision::Skip(reason) => {
+            let (word, message) = skip(reason);
+            walk.stop("policy", Prediction::Skip, word, message);
+        }
+        Decision::Challenge(usable) => {
+            walk.ok(
+                "policy",
+                format!("asked for a code of: {}", methods(&usable)),
+            );
+        }
+    }
+    let account = policy::decide_account(config, request, record.as_ref(), *device);
+    walk.account = Some(match account {
+        AccountDecision::Accept => ("accept", "approved"),
+        AccountDecision::Skip(reason) => ("skip", skip(reason).0),
+        AccountDecision::Deny(reason) => ("deny", denial(reason, request, record.as_ref()).0),
+    });
+    if let (Some(record), Some(user)) = (&record, request.user()) {
+        walk_state(context, ground, user, record, walk);
+    }
+    walk.note(
+        "service",
+        "without the module argument nullok; `mfa-admin doctor` says what the service's stack makes of it",
+    );
+}
+
+/// What the record says, before what follows from it.
+fn describe(config: &Config, device: DeviceId, record: &UserRecord, walk: &mut Walk) {
+    let standing = if !record.suspended.is_empty() {
+        format!("suspended: {}", shown(&record.suspended))
+    } else if record.approved {
+        "approved".to_owned()
+    } else {
+        "not approved".to_owned()
+    };
+    let message = format!("{standing}; methods {}", methods(&record.methods));
+    if record.suspended.is_empty() && record.approved {
+        walk.ok("record", message);
+    } else {
+        walk.note("record", message);
+    }
+    let labels: Vec<String> = record
+        .devices
+        .iter()
+        .filter(|assigned| assigned.id.includes(device))
+        .map(|assigned| shown(assigned.label.get()))
+        .collect();
+    if !config.device.required {
+        walk.ok("device", "not looked at ([device] required = false)");
+    } else if labels.is_empty() {
+        walk.note(
+            "device",
+            format!(
+                "assigned to {} hosts, and not to this one",
+                record.devices.len()
+            ),
+        );
+    } else {
+        walk.ok(
+            "device",
+            format!("assigned to this host, as {}", labels.join(", ")),
+        );
+    }
+}
+
+fn denial(
+    reason: DenyReason,
+    request: &LoginRequest,
+    record: Option<&UserRecord>,
+) -> (&'static str, String) {
+    let name = shown(
+        request
+            .user()
+            .map_or(request.asked_name.as_str(), UserName::as_str),
+    );
+    match reason {
+        DenyReason::UnknownUser if request.account.is_none() => (
+            "unknown_user",
+            format!("{name} is no account here; see `getent passwd {name}`"),
+        ),
+        DenyReason::UnknownUser => (
+            "unknown_user",
+            format!("{name} has no record; `mfa-admin user add {name}` makes one"),
+        ),
+        DenyReason::Suspended => (
+            "suspended",
+            format!("suspended; `mfa-admin user resume {name}` lifts that"),
+        ),
+        DenyReason::NotApproved => (
+            "not_approved",
+            format!("not on the approved list; `mfa-admin user approve {name}` puts {name} there"),
+        ),
+        DenyReason::WrongDevice => (
+            "wrong_device",
+            format!(
+                "not assigned to this host; `mfa-admin device assign {name} this` does that there"
+            ),
+        ),
+        DenyReason::NotEnrolled => {
+            let has_app = record.is_some_and(|record| record.methods.contains(&Method::App));
+            let hint = if has_app {
+                format!("no app; `mfa-admin app enroll {name}` makes one")
+            } else {
+                format!("the method app does not count; `mfa-admin user set {name} --methods app`")
+            };
+            ("not_enrolled", hint)
+        }
+    }
+}
+
+fn skip(reason: SkipReason) -> (&'static str, &'static str) {
+    match reason {
+        SkipReason::NoRecord => (
+            "no_record",
+            "no record, and [enrolment] without_record = \"skip\": not asked at all",
+        ),
+        SkipReason::NeverEnrolled => (
+            "never_enrolled",
+            "never enrolled, and [enrolment] without_record = \"skip\": not asked at all",
+        ),
+        SkipReason::Service => ("service", "[account] skip_services names this service"),
+    }
+}
+
+/// What stands against a right code: failures, the clock, secrets that don't open.
+fn walk_state(
+    context: &Context<'_>,
+    ground: &Ground,
+    user: &UserName,
+    record: &UserRecord,
+    walk: &mut Walk,
+) {
+    let Some(view) = walk.need("state", "store_unusable", ground.store.state(user)) else {
+        return;
+    };
+    let mut state = view.map(|view| view.state).unwrap_or_default();
+    let now = context.now();
+    state.advance(&now);
+    let name = shown(user.as_str());
+    let count = state.codes.in_row;
+    match throttle::admit(&state.codes, state.now(), &Limits::from(&ground.config)) {
+        Verdict::Evaluate => walk.ok(
+            "failures",
+            format!("{count} in a row; an answer is looked at"),
+        ),
+        Verdict::Throttled(left) => {
+            let message = format!(
+                "too many in a short time; no answer is looked at for {} yet (or `mfa-admin user unlock {name}`)",
+                duration(left)
+            );
+            walk.stop("failures", Prediction::Deny, "throttled", message);
+        }
+        Verdict::Locked(left) => {
+            let message = format!(
+                "{count} in a row: locked for {} yet (or until `mfa-admin user unlock {name}`)",
+                duration(left)
+            );
+            walk.stop("failures", Prediction::Deny, "locked", message);
+        }
+        Verdict::Disabled => {
+            let message =
+                format!("{count} in a row: disabled until `mfa-admin user unlock {name}`");
+            walk.stop("failures", Prediction::Deny, "disabled", message);
+        }
+    }
+    let seconds = now.unix_seconds();
+    let behind = behind(&state, record, seconds, ground.config.app.window.get());
+    let mut usable = 0;
+    for app in &record.apps {
+        let label = shown(app.label.get());
+        if let Err(error) = opens(ground, record, app) {
+            walk.note("app", format!("{label}: {error}"));
+        } else if let Some(at) = behind
+            .iter()
+            .find(|(late, _)| *late == app.id.get())
+            .map(|(_, at)| at)
+        {
+            walk.note(
+                "app",
+                format!(
+                    "{label}: its last code is from {}, after now ({})",
+                    moment(at),
+                    moment(&rfc3339(seconds))
+                ),
+            );
+        } else {
+            usable += 1;
+            walk.ok("app", format!("{label}: its secret opens with the key"));
+        }
+    }
+    if usable == 0 && record.has_usable_app() {
+        if behind.is_empty() {
+            walk.stop(
+                "apps",
+                Prediction::Unavailable,
+                "sealed_secret",
+                "no secret opens: put the right seal.key back, or enrol again",
+            );
+        } else {
+            let message = format!(
+                "the clock is behind the last code: set it right, then `mfa-admin state set-clock {name}`"
+            );
+            walk.stop("clock", Prediction::Deny, "clock_rollback", message);
+        }
+    }
+}
+
+/// Apps whose last accepted step lies ahead of the clock, and when that is.
+fn behind<'a>(
+    state: &LoginState,
+    record: &'a UserRecord,
+    seconds: u64,
+    window: u32,
+) -> Vec<(&'a str, String)> {
+    let late = state
+        .steps
+        .iter()
+        .filter(|step| step.is_from_the_future(seconds, window));
+    late.filter_map(|step| {
+        let app = record.apps.iter().find(|app| app.id == step.app)?;
+        let at = rfc3339(step.step.saturating_mul(u64::from(step.period)));
+        Some((app.id.get().as_str(), at))
+    })
+    .collect()
+}
+
+fn opens(ground: &Ground, record: &UserRecord, app: &App) -> Result<(), String> {
+    let purpose = App::seal_purpose(&app.id);
+    let secret = ground
+        .key
+        .open(record.user.as_str(), &purpose, &app.secret)
+        .map_err(|error| error.to_string())?;
+    Authenticator::of_app(app, &secret, ground.config.app.window.get())
+        .map(|_| ())
+        .map_err(|error| error.to_string())
+}

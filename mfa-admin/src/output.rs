@@ -1,0 +1,322 @@
+//! Answers for people and for programs: text, or one JSON document, on standard output; what went wrong
+//! and what to mind on standard error.
+
+use std::cell::RefCell;
+use std::io::{self, Write};
+
+use serde_json::{Map, Value, json};
+
+use crate::doctor::check::{Check, Status};
+use crate::error::Failure;
+
+/// Below a check's status.
+const CHECK_INDENT: &str = "      ";
+/// Columns that text is wrapped at.
+pub(crate) const WIDTH: usize = 80;
+
+/// Where answers go.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    json: bool,
+    quiet: bool,
+    /// Kept for the document.
+    warnings: RefCell<Vec<String>>,
+}
+
+/// What a verb came to.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Reply {
+    /// The document, without `version`.
+    pub(crate) document: Value,
+    /// The text.
+    pub(crate) text: String,
+    /// Whether `--quiet` leaves the text out: it only says that something was done.
+    pub(crate) is_confirmation: bool,
+    /// The exit code, where a complete answer is bad news.
+    pub(crate) exit_code: u8,
+}
+
+impl Reply {
+    /// What was asked for.
+    pub(crate) fn answer(document: Value, text: impl Into<String>) -> Self {
+        Self {
+            document,
+            text: text.into(),
+            is_confirmation: false,
+            exit_code: 0,
+        }
+    }
+
+    /// What was done.
+    pub(crate) fn done(document: Value, text: impl Into<String>) -> Self {
+        Self {
+            is_confirmation: true,
+            ..Self::answer(document, text)
+        }
+    }
+
+    /// The same, with another exit code.
+    pub(crate) fn exiting(self, exit_code: u8) -> Self {
+        Self { exit_code, ..self }
+    }
+}
+
+impl Output {
+    /// Output as the global options ask for.
+    pub(crate) fn new(json: bool, quiet: bool) -> Self {
+        Self {
+            json,
+            quiet,
+            warnings: RefCell::default(),
+        }
+    }
+
+    /// Whether a program reads the answer.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Something to mind.
+    pub(crate) fn warn(&self, message: &str) {
+        if self.json {
+            self.warnings.borrow_mut().push(message.to_owned());
+        } else {
+            say(&wrap("mfa-admin: warning: ", "  ", message));
+        }
+    }
+
+    /// Text before the end of a verb: what a person needs in order to answer. With `--json` it goes to
+    /// standard error, for the document is alone on standard output.
+    pub(crate) fn show(&self, text: &str) -> Result<(), Failure> {
+        if self.json {
+            say(text.trim_end_matches('\n'));
+            Ok(())
+        } else {
+            print(text)
+        }
+    }
+
+    /// Prints what a verb came to.
+    pub(crate) fn reply(&self, reply: &Reply) -> Result<(), Failure> {
+        if self.json {
+            return print(&self.document(&reply.document));
+        }
+        if (reply.is_confirmation && self.quiet) || reply.text.is_empty() {
+            return Ok(());
+        }
+        let end = if reply.text.ends_with('\n') { "" } else { "\n" };
+        print(&format!("{}{end}", reply.text))
+    }
+
+    fn document(&self, answer: &Value) -> String {
+        let mut document = Map::new();
+        document.insert("version".to_owned(), json!(1));
+        if let Value::Object(answer) = answer {
+            document.extend(
+                answer
+                    .iter()
+                    .map(|(key, value)| (key.clone(), value.clone())),
+            );
+        }
+        document.insert("warnings".to_owned(), json!(self.warnings.take()));
+        format!("{:#}\n", Value::Object(document))
+    }
+
+    /// Prints what went wrong.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        let Failure {
+            kind,
+            message,
+            hint,
+        } = failure;
+        if self.json {
+            for warning in self.warnings.take() {
+                say(&wrap("mfa-admin: warning: ", "  ", &warning));
+            }
+            let error = json!({ "kind": kind.name(), "message": message, "hint": hint });
+            // Where standard output is closed there is nobody left to tell.
+            let _ = print(&format!("{:#}\n", json!({ "version": 1, "error": error })));
+            return;
+        }
+        say(&wrap("mfa-admin: ", "  ", message));
+        if !hint.is_empty() {
+            say(&wrap("  ", "  ", hint));
+        }
+    }
+}
+
+/// Writes to standard output. A reader who has seen enough (`| head -1`) is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::failed(
+            format!("standard output can't be written: {error}"),
+            "what was asked for has been done all the same",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a line to standard error.
+pub(crate) fn say(line: &str) {
+    // Nobody is left to tell where this fails.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Breaks one paragraph at blanks, the first line after `first`, others after `indent`. What has no blank
+/// (a path, a URI) is never broken.
+pub(crate) fn wrap(first: &str, indent: &str, text: &str) -> String {
+    let mut lines = vec![first.to_owned()];
+    let mut is_empty = true;
+    for word in text.split_whitespace() {
+        let Some(line) = lines.last_mut() else { break };
+        let width = line.chars().count() + usize::from(!is_empty) + word.chars().count();
+        if !is_empty && width > WIDTH {
+            lines.push(format!("{indent}{word}"));
+        } else {
+            if !is_empty {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        is_empty = false;
+    }
+    lines.join("\n")
+}
+
+/// What `doctor` found: a line for each check, and what to do about it below. Exit 1 where one fails.
+pub(crate) fn checks(checks: &[Check]) -> Reply {
+    let documents: Vec<Value> = checks
+        .iter()
+        .map(|check| {
+            json!({
+                "id": check.id,
+                "status": check.status.word(),
+                "message": check.message,
+                "hint": check.hint,
+            })
+        })
+        .collect();
+    let mut lines = Vec::new();
+    for check in checks {
+        let first = format!("{:<6}{}  ", check.status.word(), check.id);
+        lines.push(wrap(&first, CHECK_INDENT, &check.message));
+        if !check.hint.is_empty() {
+            lines.push(wrap(CHECK_INDENT, CHECK_INDENT, &check.hint));
+        }
+    }
+    let count = |status: Status| checks.iter().filter(|check| check.status == status).count();
+    let (warnings, failures) = (count(Status::Warn), count(Status::Fail));
+    lines.push(format!(
+        "{} checks, {warnings} to mind, {failures} failed",
+        checks.len()
+    ));
+    let reply = Reply::answer(json!({ "checks": documents }), lines.join("\n"));
+    reply.exiting(u8::from(failures > 0))
+}
+
+/// Rows under headings, columns as wide as they need to be; the last one takes the rest of the line.
+pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = headings
+        .iter()
+        .map(|heading| heading.chars().count())
+        .collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let headings: Vec<String> = headings.iter().map(ToString::to_string).collect();
+    let mut text = String::new();
+    for row in std::iter::once(&headings).chain(rows) {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(
+                ' ',
+                (width + 2).saturating_sub(cell.chars().count()),
+            ));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Text from outside, fit for one line of a terminal: control characters are escaped.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control() {
+                c.escape_default().to_string()
+            } else {
+                c.to_string()
+            }
+        })
+        .collect()
+}
+
+/// The text, or as much of it as there is room for, with an ellipsis.
+pub(crate) fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars()
+        .take(width.saturating_sub(1))
+        .chain(['…'])
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_wrapped_at_blanks_and_long_words_stay_whole() {
+        let text = wrap("ok    ", "      ", &"word ".repeat(30));
+        assert!(
+            text.lines()
+                .all(|line| line.chars().count() <= WIDTH && !line.ends_with(' '))
+        );
+        assert!(
+            text.lines()
+                .skip(1)
+                .all(|line| line.starts_with("      word"))
+        );
+        let long = "x".repeat(200);
+        assert_eq!(
+            wrap("a: ", "  ", &format!("one {long} two")),
+            format!("a: one\n  {long}\n  two")
+        );
+        assert_eq!(wrap("a: ", "  ", ""), "a: ");
+    }
+
+    #[test]
+    fn columns_line_up_and_no_line_ends_in_blanks() {
+        let rows = vec![
+            vec!["é".into(), "b".into()],
+            vec!["long".into(), String::new()],
+        ];
+        assert_eq!(table(&["A", "B"], &rows), "A     B\né     b\nlong\n");
+    }
+
+    #[test]
+    fn a_document_carries_version_first_and_warnings_last() {
+        let output = Output::new(true, false);
+        output.warn("mind");
+        let document: Value = serde_json::from_str(&output.document(&json!({ "a": 1 }))).unwrap();
+        assert_eq!(
+            document,
+            json!({ "version": 1, "a": 1, "warnings": ["mind"] })
+        );
+    }
+
+    #[test]
+    fn long_text_is_cut_with_an_ellipsis() {
+        assert_eq!(
+            (cut("abc", 3), cut("abcd", 3)),
+            ("abc".to_owned(), "ab…".to_owned())
+        );
+    }
+}

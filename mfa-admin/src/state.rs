@@ -1,0 +1,206 @@
+//! `state`: what logins leave behind.
+
+use mfa_core::audit::{Entry, Event};
+use mfa_core::clock::rfc3339;
+use mfa_core::record::UserRecord;
+use mfa_core::request::UserName;
+use mfa_core::state::{AcceptedStep, LoginState};
+use mfa_core::store::{Store, Subject};
+use serde_json::json;
+
+use crate::ask;
+use crate::cli::{NameArgs, StateCommand};
+use crate::context::{Context, House, no_such_user};
+use crate::error::Failure;
+use crate::output::{Reply, shown, wrap};
+use crate::record_view::moment;
+
+/// Runs a verb.
+pub(crate) fn run(context: &Context<'_>, command: &StateCommand) -> Result<Reply, Failure> {
+    match command {
+        StateCommand::Show(NameArgs { name }) => show(context, name),
+        StateCommand::Reset { name, yes } => reset(context, name, *yes),
+        StateCommand::SetClock(NameArgs { name }) => set_clock(context, name),
+    }
+}
+
+fn show(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
+    let house = context.open()?;
+    let user = context.person(name)?.user;
+    let view = house.store.state(&user)?;
+    if view.is_none() {
+        // A login that finds no state makes one: as if it were there, and empty.
+        house.record(&user)?;
+    }
+    if view.as_ref().is_some_and(|view| view.has_bad_slot) {
+        context.output.warn(
+            "one of the two slots does not hold: a write was interrupted; nothing is lost, and the next \
+             login mends it",
+        );
+    }
+    let state = view.map(|view| view.state).unwrap_or_default();
+    let text = state
+        .to_payload()
+        .map_err(|error| Failure::failed(error.to_string(), "please report this"))?;
+    let document = serde_json::to_value(&state)
+        .map_err(|error| Failure::failed(error.to_string(), "please report this"))?;
+    Ok(Reply::answer(
+        json!({ "user": user.as_str(), "state": document }),
+        text,
+    ))
+}
+
+fn reset(context: &Context<'_>, name: &str, is_agreed: bool) -> Result<Reply, Failure> {
+    let house = context.open()?;
+    let user = context.person(name)?.user;
+    if !has_record_or_state(&house, &user)? {
+        return Err(no_such_user(user.as_str()));
+    }
+    let name = shown(user.as_str());
+    ask::confirm(
+        &format!(
+            "Forget failures, locks and used codes of {name}? A code of the last minute is good again."
+        ),
+        is_agreed,
+    )?;
+    house.store.reset_state(&user)?;
+    context.log_change(Event::StateReset, Some(&user), &Entry::default());
+    let document = json!({ "changed": true, "user": user.as_str() });
+    Ok(Reply::done(
+        document,
+        format!("Made the login state of {name} anew."),
+    ))
+}
+
+/// A record that can't be read is one: its state can be reset all the same.
+fn has_record_or_state(house: &House, user: &UserName) -> Result<bool, Failure> {
+    let has_record = !matches!(house.store.record(Subject::User(user)), Ok(None));
+    Ok(has_record || house.store.has_state(user)?)
+}
+
+fn set_clock(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
+    let house = context.open()?;
+    let user = context.person(name)?.user;
+    let record = house.record(&user)?;
+    let (now, window) = (context.unix_seconds(), house.config.app.window.get());
+    let mut cleared = Vec::new();
+    if house
+        .store
+        .state(&user)?
+        .is_some_and(|view| has_future_step(&view.state, now, window))
+    {
+        house
+            .store
+            .transaction(Subject::User(&user), &mut |_, state| {
+                cleared = clear_future_steps(state, now, window);
+            })?;
+    }
+    let described: Vec<(String, String)> = cleared
+        .iter()
+        .map(|step| (label_of(&record, step), time_of(step)))
+        .collect();
+    let document = json!({
+        "changed": !cleared.is_empty(),
+        "user": user.as_str(),
+        "cleared": described
+            .iter()
+            .map(|(label, time)| json!({ "label": label, "time": time }))
+            .collect::<Vec<_>>(),
+    });
+    if cleared.is_empty() {
+        let text = format!(
+            "No used code of {} is from after now ({}); nothing was changed.",
+            shown(user.as_str()),
+            moment(&rfc3339(now)),
+        );
+        return Ok(Reply::done(document, wrap("", "", &text)));
+    }
+    let detail: Vec<String> = described
+        .iter()
+        .map(|(label, time)| format!("{label} {time}"))
+        .collect();
+    let detail = detail.join(", ");
+    let entry = Entry {
+        detail: Some(&detail),
+        ..Entry::default()
+    };
+    context.log_change(Event::StateClockSet, Some(&user), &entry);
+    let mut lines: Vec<String> = described
+        .iter()
+        .map(|(label, time)| {
+            let text = format!(
+                "Cleared the used code of {} from {}.",
+                shown(label),
+                moment(time)
+            );
+            wrap("", "", &text)
+        })
+        .collect();
+    lines.push(wrap(
+        "",
+        "",
+        "Codes are good again. See that the clock is right, and stays so (NTP).",
+    ));
+    Ok(Reply::done(document, lines.join("\n")))
+}
+
+fn has_future_step(state: &LoginState, now: u64, window: u32) -> bool {
+    state
+        .steps
+        .iter()
+        .any(|step| step.is_from_the_future(now, window))
+}
+
+fn clear_future_steps(state: &mut LoginState, now: u64, window: u32) -> Vec<AcceptedStep> {
+    state
+        .steps
+        .extract_if(.., |step| step.is_from_the_future(now, window))
+        .collect()
+}
+
+fn label_of(record: &UserRecord, step: &AcceptedStep) -> String {
+    record
+        .apps
+        .iter()
+        .find(|app| app.id == step.app)
+        .map_or_else(
+            || format!("a removed app ({})", step.app),
+            |app| app.label.to_string(),
+        )
+}
+
+fn time_of(step: &AcceptedStep) -> String {
+    rfc3339(step.step.saturating_mul(u64::from(step.period)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mfa_core::record::AppId;
+
+    fn step(id: &str, step: u64) -> AcceptedStep {
+        AcceptedStep {
+            app: AppId::parse(id).unwrap(),
+            step,
+            period: 30,
+        }
+    }
+
+    #[test]
+    fn only_steps_that_no_code_of_now_can_reach_are_cleared() {
+        let mut state = LoginState::default();
+        let now = 1000 * 30;
+        state.steps = vec![
+            step("00000001", 999),
+            step("00000002", 1001),
+            step("00000003", 1002),
+        ];
+        assert!(has_future_step(&state, now, 1));
+        assert_eq!(
+            clear_future_steps(&mut state, now, 1),
+            [step("00000003", 1002)]
+        );
+        assert_eq!(state.steps.len(), 2);
+        assert!(!has_future_step(&state, now, 1));
+    }
+}

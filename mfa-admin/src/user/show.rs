@@ -1,0 +1,286 @@
+//! `user show` and `user list`.
+
+use std::time::Duration;
+
+use mfa_core::clock::rfc3339;
+use mfa_core::config::Config;
+use mfa_core::device::{AssignedDevice, DeviceId};
+use mfa_core::record::UserRecord;
+use mfa_core::state::LoginState;
+use mfa_core::store::{Store, Subject};
+use mfa_core::throttle::{self, Limits, Verdict};
+use serde_json::{Value, json};
+
+use crate::context::{Context, House, this_device};
+use crate::error::Failure;
+use crate::output::{Reply, cut, shown, table, wrap};
+use crate::record_view::{self, duration, methods, moment};
+
+/// How many failures stand against a user, and whether they are too many now.
+fn standing(context: &Context<'_>, house: &House, state: &LoginState) -> (LoginState, Verdict) {
+    let mut state = state.clone();
+    state.advance(&context.now());
+    let verdict = throttle::admit(&state.codes, state.now(), &Limits::from(&house.config));
+    (state, verdict)
+}
+
+/// `user show`.
+pub(super) fn show(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
+    let house = context.open()?;
+    let user = context.person(name)?.user;
+    let record = house.record(&user)?;
+    let here = this_device(&house.config).ok();
+    let view = match house.store.state(&user) {
+        Ok(view) => view,
+        Err(error) => {
+            context.output.warn(&Failure::from(error).message);
+            None
+        }
+    };
+    let state = view.map(|view| standing(context, &house, &view.state));
+    let mut document = json!({ "user": record_view::record(&record, here) });
+    if let Some(keys) = document.as_object_mut() {
+        keys.insert("state".to_owned(), state_document(state.as_ref()));
+    }
+    Ok(Reply::answer(
+        document,
+        record_text(&record, here, state.as_ref(), &house.config),
+    ))
+}
+
+fn state_document(state: Option<&(LoginState, Verdict)>) -> Value {
+    let Some((state, verdict)) = state else {
+        return Value::Null;
+    };
+    let (standing, left) = match verdict {
+        Verdict::Evaluate => ("open", None),
+        Verdict::Throttled(left) => ("throttled", Some(left)),
+        Verdict::Locked(left) => ("locked", Some(left)),
+        Verdict::Disabled => ("disabled", None),
+    };
+    json!({
+        "standing": standing,
+        "seconds_left": left.map(Duration::as_secs),
+        "failures_in_row": state.codes.in_row,
+        "last_success": state.last_success.as_ref().map(|last| json!({
+            "at": rfc3339(last.at),
+            "from": last.from,
+        })),
+    })
+}
+
+fn status(record: &UserRecord) -> &'static str {
+    if !record.suspended.is_empty() {
+        "suspended"
+    } else if record.approved {
+        "approved"
+    } else {
+        "not approved"
+    }
+}
+
+/// The lines of `user show`, each after its name.
+#[derive(Default)]
+struct Lines {
+    lines: Vec<String>,
+    last_name: &'static str,
+}
+
+impl Lines {
+    /// A line; a name that is the same as above is not said again.
+    fn push(&mut self, name: &'static str, text: &str) {
+        let shown_name = if name == self.last_name {
+            String::new()
+        } else {
+            format!("{name}:")
+        };
+        self.last_name = name;
+        let first = format!("{shown_name:<14}");
+        self.lines.push(wrap(&first, "              ", text));
+    }
+}
+
+fn record_text(
+    record: &UserRecord,
+    here: Option<DeviceId>,
+    state: Option<&(LoginState, Verdict)>,
+    config: &Config,
+) -> String {
+    let mut lines = Lines::default();
+    lines.push("User", &shown(record.user.as_str()));
+    if record.suspended.is_empty() {
+        lines.push("Status", status(record));
+    } else {
+        lines.push(
+            "Status",
+            &format!("suspended: {}", shown(&record.suspended)),
+        );
+    }
+    lines.push("Methods", &methods(&record.methods));
+    if let Some(address) = &record.email {
+        lines.push("E-mail", address.get());
+    }
+    if let Some(id) = record.telegram {
+        lines.push("Telegram", &id.to_string());
+    }
+    push_devices(&mut lines, record, here, config);
+    push_apps(&mut lines, record, state.map(|(state, _)| state));
+    push_logins(&mut lines, state);
+    lines.lines.join("\n")
+}
+
+fn push_devices(lines: &mut Lines, record: &UserRecord, here: Option<DeviceId>, config: &Config) {
+    for device in &record.devices {
+        let id = match device.id {
+            AssignedDevice::Any => "any host".to_owned(),
+            AssignedDevice::One(id) => id.to_string(),
+        };
+        let is_here = here.is_some_and(|here| device.id == AssignedDevice::One(here));
+        let mark = if is_here { " (this host)" } else { "" };
+        lines.push(
+            "Hosts",
+            &format!("{}: {id}{mark}", shown(device.label.get())),
+        );
+    }
+    if !config.device.required {
+        lines.push("Hosts", "not looked at: [device] required = false");
+    } else if record.devices.is_empty() {
+        lines.push("Hosts", "none: may log in nowhere");
+    } else if here.is_some_and(|here| !record.is_assigned_to(here)) {
+        lines.push("Hosts", "not assigned to this host");
+    }
+}
+
+fn push_apps(lines: &mut Lines, record: &UserRecord, state: Option<&LoginState>) {
+    for app in &record.apps {
+        let last = state.and_then(|state| record_view::last_used(app, state));
+        let used = last.map_or("never used".to_owned(), |at| {
+            format!("last used {}", moment(&at))
+        });
+        let label = shown(app.label.get());
+        let (hash, digits, period) = (app.algorithm.as_str(), &app.digits, &app.period);
+        lines.push(
+            "Apps",
+            &format!("{label}: {hash}, {digits} digits, {period} s, {used}"),
+        );
+    }
+    if record.apps.is_empty() {
+        lines.push("Apps", "none; `mfa-admin app enroll` makes one");
+    }
+}
+
+fn push_logins(lines: &mut Lines, state: Option<&(LoginState, Verdict)>) {
+    let Some((state, verdict)) = state else {
+        return lines.push("Failures", "no login state");
+    };
+    let failures = format!("{} in a row{}", state.codes.in_row, verdict_words(*verdict));
+    lines.push("Failures", &failures);
+    let last = match &state.last_success {
+        None => "never".to_owned(),
+        Some(last) if last.from.is_empty() => {
+            format!("{}, at the machine itself", moment(&rfc3339(last.at)))
+        }
+        Some(last) => format!("{}, from {}", moment(&rfc3339(last.at)), shown(&last.from)),
+    };
+    lines.push("Last success", &last);
+}
+
+fn verdict_words(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Evaluate => String::new(),
+        Verdict::Throttled(left) => format!(", no answer is looked at for {} yet", duration(left)),
+        Verdict::Locked(left) => format!(", locked for {} yet", duration(left)),
+        Verdict::Disabled => ", disabled until `mfa-admin user unlock`".to_owned(),
+    }
+}
+
+/// `user list`.
+pub(super) fn list(context: &Context<'_>) -> Result<Reply, Failure> {
+    let house = context.open()?;
+    let here = this_device(&house.config).ok();
+    let mut documents = Vec::new();
+    let mut rows = Vec::new();
+    let mut is_whole = true;
+    for user in house.store.users()? {
+        match house.store.record(Subject::User(&user)) {
+            Ok(Some(record)) => {
+                rows.push(row(&record, here));
+                documents.push(record_view::record(&record, here));
+            }
+            // Removed since the folder was read.
+            Ok(None) => {}
+            Err(error) => {
+                is_whole = false;
+                context.output.warn(&error.to_string());
+                documents.push(json!({ "user": user.as_str(), "error": error.to_string() }));
+                rows.push(vec![
+                    cut(&shown(user.as_str()), 26),
+                    "unreadable".to_owned(),
+                ]);
+            }
+        }
+    }
+    let text = if rows.is_empty() {
+        "No users yet. Next: mfa-admin user add NAME".to_owned()
+    } else {
+        table(
+            &["USER", "STATUS", "METHODS", "APPS", "HOSTS", "HERE"],
+            &rows,
+        )
+    };
+    let reply = Reply::answer(json!({ "users": documents }), text);
+    Ok(if is_whole { reply } else { reply.exiting(4) })
+}
+
+/// One line of the list: 26 + 12 + 18 + 4 + 5 + 4 characters at most, and five gaps of 2.
+fn row(record: &UserRecord, here: Option<DeviceId>) -> Vec<String> {
+    let is_any = record
+        .devices
+        .iter()
+        .any(|device| device.id == AssignedDevice::Any);
+    let hosts = if is_any {
+        "any".to_owned()
+    } else {
+        record.devices.len().to_string()
+    };
+    let is_here = match here {
+        Some(here) if record.is_assigned_to(here) => "yes",
+        Some(_) => "no",
+        None => "?",
+    };
+    vec![
+        cut(&shown(record.user.as_str()), 26),
+        status(record).to_owned(),
+        cut(&methods(&record.methods).replace(", ", ","), 18),
+        record.apps.len().to_string(),
+        hosts,
+        is_here.to_owned(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mfa_core::record::Method;
+    use mfa_core::request::UserName;
+
+    #[test]
+    fn a_row_of_the_list_fits_80_columns_at_its_widest() {
+        let mut record = UserRecord::new(UserName::parse(&"x".repeat(100)).unwrap());
+        record.approved = false;
+        record.methods = vec![
+            Method::App,
+            Method::Email,
+            Method::Telegram,
+            Method::Command,
+        ];
+        let text = table(
+            &["USER", "STATUS", "METHODS", "APPS", "HOSTS", "HERE"],
+            &[row(&record, DeviceId::parse(&"1".repeat(32)))],
+        );
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 80),
+            "{text}"
+        );
+    }
+}

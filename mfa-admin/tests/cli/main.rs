@@ -1,0 +1,18 @@
+//! The command as people and scripts use it: the real program, on hosts in folders of their own. Codes are
+//! computed by oathtool, not by code of ours. Needs root, oathtool, script (bsdutils) and unshare.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)] // a test may
+
+mod apps;
+mod codes;
+mod devices;
+mod explaining;
+mod host;
+mod initialising;
+mod interface;
+mod states;
+mod users;
