@@ -1,0 +1,180 @@
+/*
+ * pam_bench: logins with a stopwatch. One process, as a daemon that lives long: the first handle of each service is
+ * kept open, so that every module stays loaded. tests/src/bin/bench.rs drives it, on a host whose /dev/log is drained.
+ *
+ *   pam_bench CONFDIR                            commands from standard input, one answer line each:
+ *       login SERVICE USER CODE [SAVED FILE]     before the clock starts, SAVED is written over FILE, in place
+ *                                                -> RESULT A B   A: nanoseconds of pam_authenticate alone; B: of the
+ *                                                   whole login, pam_start_confdir to pam_end
+ *       floor FILE                               -> 0 A A        2048 bytes in place and fdatasync
+ *   pam_bench --once CONFDIR SERVICE USER CODE   one login, for the time of a whole process; exit 0 when let in
+ *   pam_bench --dlopen MODULE                    -> 0 A A        in this fresh process
+ *
+ * Nobody sleeps for pam_fail_delay.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <security/pam_appl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+extern int pam_start_confdir(const char *, const char *, const struct pam_conv *, const char *, pam_handle_t **);
+
+enum { SERVICES = 32, SLOT = 2048 };
+
+static const char *code;
+
+static void die(const char *what)
+{
+	fprintf(stderr, "pam_bench: %s: %m\n", what);
+	_exit(2);
+}
+
+static long long now(void)
+{
+	struct timespec time;
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * 1000000000LL + time.tv_nsec;
+}
+
+static int converse(int count, const struct pam_message **messages, struct pam_response **responses, void *data)
+{
+	(void)data;
+	struct pam_response *replies = calloc((size_t)count, sizeof *replies);
+	if (replies == NULL)
+		return PAM_BUF_ERR;
+	for (int i = 0; i < count; i++)
+		if (messages[i]->msg_style == PAM_PROMPT_ECHO_OFF || messages[i]->msg_style == PAM_PROMPT_ECHO_ON)
+			replies[i].resp = strdup(code);
+	*responses = replies;
+	return PAM_SUCCESS;
+}
+
+static void no_delay(int result, unsigned microseconds, void *data)
+{
+	(void)result, (void)microseconds, (void)data;
+}
+
+static pam_handle_t *start(const char *confdir, const char *service, const char *user)
+{
+	static const struct pam_conv conversation = {converse, NULL};
+	union {
+		void (*function)(int, unsigned, void *);
+		const void *item;
+	} delay = {.function = no_delay};
+	pam_handle_t *handle = NULL;
+	if (pam_start_confdir(service, user, &conversation, confdir, &handle) != PAM_SUCCESS)
+		die(service);
+	pam_set_item(handle, PAM_FAIL_DELAY, delay.item);
+	pam_set_item(handle, PAM_RHOST, "203.0.113.7");
+	pam_set_item(handle, PAM_TTY, "ssh");
+	return handle;
+}
+
+/* Keeps the first handle of each service, and with it its modules. */
+static void hold(const char *confdir, const char *service)
+{
+	static char *held[SERVICES];
+	static int count;
+	for (int i = 0; i < count; i++)
+		if (strcmp(held[i], service) == 0)
+			return;
+	if (count == SERVICES)
+		die("too many services");
+	held[count++] = strdup(service);
+	start(confdir, service, "root");
+}
+
+/* In place: the file under test keeps its inode and its blocks. Synced, so that this write is not timed. */
+static void restore(const char *saved, const char *file)
+{
+	static char content[1 << 23];
+	int from = open(saved, O_RDONLY | O_CLOEXEC), to = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (from < 0 || to < 0)
+		die(file);
+	ssize_t length = read(from, content, sizeof content);
+	if (length < 0 || pwrite(to, content, (size_t)length, 0) != length || ftruncate(to, length) != 0 || fdatasync(to) != 0)
+		die(file);
+	close(from);
+	close(to);
+}
+
+static void login(const char *confdir, const char *service, const char *user, const char *answer)
+{
+	hold(confdir, service);
+	code = answer;
+	long long first = now();
+	pam_handle_t *handle = start(confdir, service, user);
+	long long before = now();
+	int result = pam_authenticate(handle, 0);
+	long long after = now();
+	pam_end(handle, result);
+	long long last = now();
+	printf("%d %lld %lld\n", result, after - before, last - first);
+}
+
+static void write_floor(const char *path)
+{
+	static int file = -1, turn;
+	static char slot[SLOT];
+	if (file < 0) {
+		file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		if (file < 0 || pwrite(file, slot, SLOT, 0) != SLOT || pwrite(file, slot, SLOT, SLOT) != SLOT || fsync(file) != 0)
+			die(path);
+	}
+	turn = !turn;
+	memset(slot, turn + 1, SLOT);
+	long long before = now();
+	if (pwrite(file, slot, SLOT, turn * SLOT) != SLOT || fdatasync(file) != 0)
+		die(path);
+	long long after = now();
+	printf("0 %lld %lld\n", after - before, after - before);
+}
+
+int main(int argc, char **argv)
+{
+	static char line[8192];
+	if (argc == 3 && strcmp(argv[1], "--dlopen") == 0) {
+		long long before = now();
+		void *module = dlopen(argv[2], RTLD_NOW);
+		long long after = now();
+		if (module == NULL) {
+			fprintf(stderr, "pam_bench: %s\n", dlerror());
+			return 2;
+		}
+		printf("0 %lld %lld\n", after - before, after - before);
+		return 0;
+	}
+	if (argc == 6 && strcmp(argv[1], "--once") == 0) {
+		pam_handle_t *handle = start(argv[2], argv[3], argv[4]);
+		code = argv[5];
+		int result = pam_authenticate(handle, 0);
+		pam_end(handle, result);
+		return result == PAM_SUCCESS ? 0 : 1;
+	}
+	if (argc != 2) {
+		fprintf(stderr, "usage: pam_bench CONFDIR\n");
+		return 2;
+	}
+	while (fgets(line, sizeof line, stdin) != NULL) {
+		char *words[6] = {NULL}, *rest = NULL;
+		int count = 0;
+		for (char *word = strtok_r(line, " \n", &rest); word != NULL && count < 6; word = strtok_r(NULL, " \n", &rest))
+			words[count++] = word;
+		if (count >= 4 && strcmp(words[0], "login") == 0) {
+			if (count == 6)
+				restore(words[4], words[5]);
+			login(argv[1], words[1], words[2], words[3]);
+		} else if (count == 2 && strcmp(words[0], "floor") == 0)
+			write_floor(words[1]);
+		else
+			die("no such command");
+		fflush(stdout);
+	}
+	return 0;
+}

@@ -1,0 +1,39 @@
+//! Where the parts under test lie.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The checkout.
+pub fn repository() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap().to_path_buf()
+}
+
+/// Cargo's target folder.
+pub fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || repository().join("target"),
+        |folder| repository().join(folder),
+    )
+}
+
+/// The module under test: `MFA_MODULE`, or what `cargo build --release` made.
+pub fn module_path() -> PathBuf {
+    built("MFA_MODULE", "libpam_mfa.so")
+}
+
+/// The command under test: `MFA_ADMIN`, or what `cargo build --release` made.
+pub(crate) fn admin_path() -> PathBuf {
+    built("MFA_ADMIN", "mfa-admin")
+}
+
+fn built(variable: &str, name: &str) -> PathBuf {
+    let path =
+        env::var_os(variable).map_or_else(|| target().join("release").join(name), PathBuf::from);
+    assert!(
+        path.exists(),
+        "{} is missing: run `make build` first, or set {variable}",
+        path.display()
+    );
+    path
+}
