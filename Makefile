@@ -1,0 +1,36 @@
+# Targets are thin: what they do stands in the scripts they call.
+#
+#   make build      the module and mfa-admin, in target/release
+#   make demo       real logins on a host of its own; INTERACTIVE=1 to log in with your own phone
+#   make test       everything that can fail; real logins need root
+#   make bench      how long logins take, beside Debian's peers; needs root
+#   make install    DESTDIR, PREFIX, MODULEDIR; touches neither /etc/mfa nor /etc/pam.d
+
+PREFIX ?= /usr/local
+EXAMPLES = $(PREFIX)/share/doc/pam_mfa/examples
+TARGET = $(or $(CARGO_TARGET_DIR),target)/release
+
+# Where libpam's own modules are: the multiarch folder of Debian, /usr/lib64/security of Fedora, or another.
+MULTIARCH := $(shell dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null || $(CC) -print-multiarch 2>/dev/null)
+LIBS := $(if $(MULTIARCH),/usr/lib/$(MULTIARCH) /lib/$(MULTIARCH)) /usr/lib64 /usr/lib
+MODULEDIR ?= $(patsubst %/pam_permit.so,%,$(firstword $(wildcard $(LIBS:=/security/pam_permit.so)) /usr/lib/security))
+
+.PHONY: build demo test bench install
+
+build:
+	cargo build --release --locked
+
+demo:
+	@INTERACTIVE='$(INTERACTIVE)' tests/demo.sh
+
+test:
+	tests/all.sh
+
+bench:
+	tests/bench/run.sh
+
+install:
+	@test -e $(TARGET)/libpam_mfa.so -a -e $(TARGET)/mfa-admin || { echo "run make build first" >&2; exit 1; }
+	install -D -m 0644 $(TARGET)/libpam_mfa.so $(DESTDIR)$(MODULEDIR)/pam_mfa.so
+	install -D -m 0755 $(TARGET)/mfa-admin $(DESTDIR)$(PREFIX)/sbin/mfa-admin
+	find config -type f -printf '%P\n' | while read -r file; do install -D -m 0644 "config/$$file" "$(DESTDIR)$(EXAMPLES)/$$file" || exit 1; done
