@@ -1,6 +1,8 @@
 //! What time it is: the only room that asks the system's clocks.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 
 use nix::time::{ClockId, clock_gettime};
 
@@ -55,8 +57,13 @@ impl SystemClock {
     /// Reads the boot id once; it can't change while a process lives.
     #[must_use]
     pub fn new() -> Self {
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        // The text of a UUID fits, and comes in one read.
+        let mut text = [0; 64];
+        let read =
+            File::open("/proc/sys/kernel/random/boot_id").and_then(|mut file| file.read(&mut text));
+        let boot = read
             .ok()
+            .and_then(|length| std::str::from_utf8(text.get(..length)?).ok())
             .and_then(|text| {
                 let digits: String = text
                     .chars()

@@ -1,30 +1,48 @@
 //! `mfa.toml`: what the administrator decides for a host. Every value is checked as it is read, the
 //! keys of features that are still to come included, so that a mistake shows before a login needs it.
 
+mod node;
 mod values;
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
 pub use values::{AbsolutePath, Count, EmptyOrPath, Span};
 
-use crate::document::{self, DocumentError, IgnoreUnknown};
+use crate::document::{self, DocumentError, IgnoreUnknown, Opened};
+use node::{FromNode, Keys, Node, Wrong, table_node, words};
 
 /// Where the configuration is when nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/mfa/mfa.toml";
 
-/// Declares a section whose keys all have defaults and where no other key may stand.
+/// Declares a section whose keys have defaults and where no other key may stand. Keys that are named
+/// as required have a default for nobody: they must be written.
 macro_rules! section {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr,)* }) => {
+    ($(#[$doc:meta])* $name:ident $(requires $required:tt)? {
+        $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr,)*
+    }) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-        #[serde(default, deny_unknown_fields)]
+        #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
 
         impl Default for $name {
             fn default() -> Self {
                 Self { $($field: $default,)* }
+            }
+        }
+
+        impl FromNode for $name {
+            fn from_node(node: Node<'_>) -> Result<Self, Wrong> {
+                let names = [$(stringify!($field).trim_start_matches("r#"),)*];
+                let mut section = Self::default();
+                let mut keys = Keys::of(node, &names)?;
+                while let Some((name, value)) = keys.next()? {
+                    $(if name == stringify!($field).trim_start_matches("r#") {
+                        section.$field = FromNode::from_node(value)?;
+                        continue;
+                    })*
+                }
+                $(keys.require(&$required)?;)?
+                Ok(section)
             }
         }
     };
@@ -88,15 +106,15 @@ section!(
     }
 );
 
-/// What happens to a user without a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WithoutRecord {
-    /// Refused like a wrong code.
-    Deny,
-    /// Not asked for a code at all.
-    Skip,
-}
+words!(
+    /// What happens to a user without a record.
+    WithoutRecord {
+        /// Refused like a wrong code.
+        Deny = "deny",
+        /// Not asked for a code at all.
+        Skip = "skip",
+    }
+);
 
 section!(
     /// `[enrolment]`.
@@ -125,15 +143,15 @@ section!(
     }
 );
 
-/// Whether a code is sent before a person asks for one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum First {
-    /// Ask for a code; Enter has one sent.
-    Ask,
-    /// Send a code at once.
-    Send,
-}
+words!(
+    /// Whether a code is sent before a person asks for one.
+    First {
+        /// Ask for a code; Enter has one sent.
+        Ask = "ask",
+        /// Send a code at once.
+        Send = "send",
+    }
+);
 
 section!(
     /// `[prompt]`.
@@ -193,17 +211,17 @@ section!(
     }
 );
 
-/// How mail leaves the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EmailBy {
-    /// To a server, `[courier.smtp]`.
-    Smtp,
-    /// Through the host's own mail system.
-    Sendmail,
-    /// Into a folder, for trying things out.
-    File,
-}
+words!(
+    /// How mail leaves the host.
+    EmailBy {
+        /// To a server, `[courier.smtp]`.
+        Smtp = "smtp",
+        /// Through the host's own mail system.
+        Sendmail = "sendmail",
+        /// Into a folder, for trying things out.
+        File = "file",
+    }
+);
 
 section!(
     /// `[courier]`.
@@ -227,73 +245,51 @@ section!(
     }
 );
 
-/// How a connection to a mail server is protected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Security {
-    /// TLS from the first byte (RFC 8314).
-    Tls,
-    /// STARTTLS (RFC 3207).
-    Starttls,
-}
+words!(
+    /// How a connection to a mail server is protected.
+    Security {
+        /// TLS from the first byte (RFC 8314).
+        Tls = "tls",
+        /// STARTTLS (RFC 3207).
+        Starttls = "starttls",
+    }
+);
 
-/// How the courier signs in at a mail server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Auth {
-    /// The strongest that both sides know.
-    Auto,
-    /// RFC 4616.
-    Plain,
-    /// The older LOGIN.
-    Login,
-    /// A token, as Google has it.
-    Xoauth2,
-}
+words!(
+    /// How the courier signs in at a mail server.
+    Auth {
+        /// The strongest that both sides know.
+        Auto = "auto",
+        /// RFC 4616.
+        Plain = "plain",
+        /// The older LOGIN.
+        Login = "login",
+        /// A token, as Google has it.
+        Xoauth2 = "xoauth2",
+    }
+);
 
-/// `[courier.smtp]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Smtp {
-    /// Name of the server, which its certificate must carry.
-    pub host: values::NonEmpty,
-    /// Port.
-    #[serde(default = "default_port")]
-    pub port: Count<1, 65_535>,
-    /// TLS or STARTTLS, never neither.
-    #[serde(default = "default_security")]
-    pub security: Security,
-    /// How to sign in.
-    #[serde(default = "default_auth")]
-    pub auth: Auth,
-    /// Empty: the courier does not sign in.
-    #[serde(default)]
-    pub username: String,
-    /// A file in `paths.credentials`.
-    #[serde(default = "default_password")]
-    pub password: values::FileName,
-    /// Who the mails are from.
-    pub from: values::NonEmpty,
-    /// Certificates to trust instead of the system's roots.
-    #[serde(default)]
-    pub ca_file: EmptyOrPath,
-}
-
-fn default_port() -> Count<1, 65_535> {
-    Count::fixed(465)
-}
-
-fn default_security() -> Security {
-    Security::Tls
-}
-
-fn default_auth() -> Auth {
-    Auth::Auto
-}
-
-fn default_password() -> values::FileName {
-    values::FileName::fixed("smtp-password")
-}
+section!(
+    /// `[courier.smtp]`.
+    Smtp requires ["host", "from"] {
+        /// Name of the server, which its certificate must carry.
+        host: values::NonEmpty = values::NonEmpty::fixed("unset"),
+        /// Port.
+        port: Count<1, 65_535> = Count::fixed(465),
+        /// TLS or STARTTLS, never neither.
+        security: Security = Security::Tls,
+        /// How to sign in.
+        auth: Auth = Auth::Auto,
+        /// Empty: the courier does not sign in.
+        username: String = String::new(),
+        /// A file in `paths.credentials`.
+        password: values::FileName = values::FileName::fixed("smtp-password"),
+        /// Who the mails are from.
+        from: values::NonEmpty = values::NonEmpty::fixed("unset"),
+        /// Certificates to trust instead of the system's roots.
+        ca_file: EmptyOrPath = EmptyOrPath::default(),
+    }
+);
 
 section!(
     /// `[courier.sendmail]`.
@@ -331,17 +327,17 @@ section!(
     }
 );
 
-/// When a person is told of a login.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnLogin {
-    /// Every time.
-    Always,
-    /// From an address that the last one did not come from.
-    NewAddress,
-    /// Never.
-    Never,
-}
+words!(
+    /// When a person is told of a login.
+    OnLogin {
+        /// Every time.
+        Always = "always",
+        /// From an address that the last one did not come from.
+        NewAddress = "new_address",
+        /// Never.
+        Never = "never",
+    }
+);
 
 section!(
     /// `[notices]`.
@@ -367,19 +363,19 @@ section!(
     }
 );
 
-/// Kinds of characters that a passphrase may have to contain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CharacterClass {
-    /// Upper-case letters.
-    Upper,
-    /// Lower-case letters.
-    Lower,
-    /// Digits.
-    Digit,
-    /// Anything else.
-    Other,
-}
+words!(
+    /// Kinds of characters that a passphrase may have to contain.
+    CharacterClass {
+        /// Upper-case letters.
+        Upper = "upper",
+        /// Lower-case letters.
+        Lower = "lower",
+        /// Digits.
+        Digit = "digit",
+        /// Anything else.
+        Other = "other",
+    }
+);
 
 section!(
     /// `[passphrase]`.
@@ -410,7 +406,10 @@ impl Config {
     ///
     /// What is wrong, by line and column, and what to write instead.
     pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
-        document::read(bytes, IgnoreUnknown::Own).map(|read| read.value)
+        let opened = Opened::new(bytes, IgnoreUnknown::Own)?;
+        let text = opened.text;
+        Self::from_node(table_node(opened.root))
+            .map_err(|wrong| document::at(text, wrong.offset, wrong.message))
     }
 
     /// Keys that say something other than their default though what they are for is not in this

@@ -48,6 +48,49 @@ pub struct Read<T> {
     pub has_ignored_keys: bool,
 }
 
+/// A document whose version is this release's, without the keys that may be unknown.
+#[derive(Debug)]
+pub(crate) struct Opened<'a> {
+    /// The text, which errors point into.
+    pub(crate) text: &'a str,
+    /// The keys and values, each with its place.
+    pub(crate) root: Spanned<DeTable<'a>>,
+    has_ignored_keys: bool,
+}
+
+impl<'a> Opened<'a> {
+    pub(crate) fn new(bytes: &'a [u8], ignore: IgnoreUnknown<'_>) -> Result<Self, DocumentError> {
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let text = std::str::from_utf8(valid).unwrap_or_default();
+            at(
+                text,
+                text.len(),
+                "this is not UTF-8; write the file as UTF-8 text".to_owned(),
+            )
+        })?;
+        let mut root = DeTable::parse(text).map_err(|error| from_toml(text, &error))?;
+        check_version(text, root.get_ref())?;
+        let own;
+        let listed = match ignore {
+            IgnoreUnknown::Listed(listed) => listed,
+            IgnoreUnknown::Own => {
+                own = own_list(root.get_ref());
+                &own
+            }
+        };
+        let mut has_ignored_keys = false;
+        for path in listed {
+            has_ignored_keys |= remove(root.get_mut(), path);
+        }
+        Ok(Self {
+            text,
+            root,
+            has_ignored_keys,
+        })
+    }
+}
+
 /// Reads a document of this release's version into `T`.
 ///
 /// # Errors
@@ -57,34 +100,12 @@ pub fn read<T: DeserializeOwned>(
     bytes: &[u8],
     ignore: IgnoreUnknown<'_>,
 ) -> Result<Read<T>, DocumentError> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
-        let text = std::str::from_utf8(valid).unwrap_or_default();
-        at(
-            text,
-            text.len(),
-            "this is not UTF-8; write the file as UTF-8 text".to_owned(),
-        )
-    })?;
-    let mut document = DeTable::parse(text).map_err(|error| from_toml(text, &error))?;
-    check_version(text, document.get_ref())?;
-    let mut has_ignored_keys = false;
-    let own;
-    let listed = match ignore {
-        IgnoreUnknown::Listed(listed) => listed,
-        IgnoreUnknown::Own => {
-            own = own_list(document.get_ref());
-            &own
-        }
-    };
-    for path in listed {
-        has_ignored_keys |= remove(document.get_mut(), path);
-    }
-    let value = T::deserialize(toml::de::Deserializer::from(document))
-        .map_err(|error| from_toml(text, &error))?;
+    let opened = Opened::new(bytes, ignore)?;
+    let value = T::deserialize(toml::de::Deserializer::from(opened.root))
+        .map_err(|error| from_toml(opened.text, &error))?;
     Ok(Read {
         value,
-        has_ignored_keys,
+        has_ignored_keys: opened.has_ignored_keys,
     })
 }
 
@@ -177,7 +198,8 @@ fn reword(message: &str) -> String {
     message.replacen(", expected ", "; write ", 1)
 }
 
-fn at(text: &str, offset: usize, message: String) -> DocumentError {
+/// An error at a place of a text.
+pub(crate) fn at(text: &str, offset: usize, message: String) -> DocumentError {
     let before = text.get(..offset).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     DocumentError {

@@ -1,6 +1,7 @@
 /*
- * pam_bench: logins with a stopwatch. One process, as a daemon that lives long: the first handle of each service is
- * kept open, so that every module stays loaded. tests/src/bin/bench.rs drives it, on a host whose /dev/log is drained.
+ * pam_bench: logins with a stopwatch. One process, as a daemon that lives long; pam_end unloads a module, and the next
+ * login loads it anew, unless it is linked with -z nodelete. tests/src/bin/bench.rs drives it, on a host whose /dev/log is
+ * drained.
  *
  *   pam_bench CONFDIR                            commands from standard input, one answer line each:
  *       login SERVICE USER CODE [SAVED FILE]     before the clock starts, SAVED is written over FILE, in place
@@ -25,7 +26,7 @@
 
 extern int pam_start_confdir(const char *, const char *, const struct pam_conv *, const char *, pam_handle_t **);
 
-enum { SERVICES = 32, SLOT = 2048 };
+enum { SLOT = 2048 };
 
 static const char *code;
 
@@ -76,20 +77,6 @@ static pam_handle_t *start(const char *confdir, const char *service, const char 
 	return handle;
 }
 
-/* Keeps the first handle of each service, and with it its modules. */
-static void hold(const char *confdir, const char *service)
-{
-	static char *held[SERVICES];
-	static int count;
-	for (int i = 0; i < count; i++)
-		if (strcmp(held[i], service) == 0)
-			return;
-	if (count == SERVICES)
-		die("too many services");
-	held[count++] = strdup(service);
-	start(confdir, service, "root");
-}
-
 /* In place: the file under test keeps its inode and its blocks. Synced, so that this write is not timed. */
 static void restore(const char *saved, const char *file)
 {
@@ -106,7 +93,6 @@ static void restore(const char *saved, const char *file)
 
 static void login(const char *confdir, const char *service, const char *user, const char *answer)
 {
-	hold(confdir, service);
 	code = answer;
 	long long first = now();
 	pam_handle_t *handle = start(confdir, service, user);

@@ -201,12 +201,13 @@ impl Host {
         self.terminal_of(caller, &["su", target, "-c", command])
     }
 
-    /// `sudo COMMAND`, started by `caller` on a terminal. The caller is made a sudoer.
+    /// `sudo COMMAND`, started by `caller` on a terminal. The caller is made a sudoer; sudo, which begins
+    /// anew after a refusal, ends at the first.
     pub fn sudo(&self, caller: &str, words: &[&str]) -> Terminal {
         let rule = Path::new("/etc/sudoers.d").join(caller);
         fs::write(
             &rule,
-            format!("{caller} ALL=(ALL:ALL) ALL\nDefaults lecture=never\n"),
+            format!("{caller} ALL=(ALL:ALL) ALL\nDefaults lecture=never,passwd_tries=1\n"),
         )
         .unwrap();
         fs::set_permissions(&rule, fs::Permissions::from_mode(0o440)).unwrap();

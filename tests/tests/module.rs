@@ -619,7 +619,18 @@ fn keys_of_a_later_feature_do_no_harm() {
             said.contains("not in this release"),
             "one line says so: {said}"
         );
-        assert_eq!(host.login("alice", &[&app.code()]).result(), SUCCESS);
+        let seen = host.login("alice", &[&app.code()]);
+        assert_eq!(seen.result(), SUCCESS, "{seen}");
+        let said: Vec<_> = seen
+            .log
+            .iter()
+            .filter(|event| event.text.contains("not in this release"))
+            .collect();
+        assert_eq!(said.len(), 1, "one line says so\n{seen}");
+        assert!(
+            said[0].text.contains("[passphrase]") && said[0].priority == NOTICE,
+            "{seen}"
+        );
         host.configure("[prompt]\ntries = 1\n[passphrase]\nmin_length = \"long\"\n");
         let seen = host.login::<&str>("alice", &[]);
         assert_eq!(seen.result(), UNAVAIL, "it is checked all the same\n{seen}");

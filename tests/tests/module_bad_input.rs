@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -110,15 +110,16 @@ fn a_conversation_that_gives_nothing_is_refused() {
         let host = PamHost::new();
         let app = host.enroll("alice");
         let before = host.state("alice");
-        for (answer, codes) in [
-            ("convfail", &[CONV_ERR] as &[&str]),
-            ("null", &[CONV_ERR, AUTH_ERR]),
-            ("nullarray", &[CONV_ERR, AUTH_ERR]),
-        ] {
-            let seen = host.play(&format!("user alice\nanswer {answer}\nauthenticate\n"));
-            assert!(codes.contains(&seen.result()), "{answer}\n{seen}");
-            if seen.result() == CONV_ERR {
-                assert_eq!(seen.events("MFA-2107").len(), 1, "{seen}");
+        for answer in ["convfail", "null", "nullarray"] {
+            for user in ["alice", "mallory", "nobody-here"] {
+                let seen = host.play(&format!("user {user}\nanswer {answer}\nauthenticate\n"));
+                assert_eq!(seen.result(), CONV_ERR, "{user}, {answer}\n{seen}");
+                assert_eq!(seen.prompts(), [PROMPT], "{user}, {answer}\n{seen}");
+                assert_eq!(
+                    seen.only("MFA-2107").get("reason"),
+                    "no_answer",
+                    "{user}, {answer}\n{seen}"
+                );
             }
             assert_eq!(host.state("alice"), before, "{answer}");
         }
@@ -152,13 +153,28 @@ fn the_account_password_as_the_answer_is_refused_and_not_charged() {
                 assert_eq!(seen.result(), AUTH_ERR, "the same for everybody\n{seen}");
             }
         }
-        let seen = host.play("user alice\nanswer hex 080a0d7f494e434f5252454354\nauthenticate\n");
-        assert_eq!(
-            seen.result(),
-            AUTH_ERR,
-            "what sshd says for people who don't exist\n{seen}"
-        );
-        assert_eq!(seen.events("MFA-2110").len(), 1, "{seen}");
+        // What sshd puts in the place of an answer of somebody whom it does not want, in the length of what was typed:
+        // asked about as often as a wrong code, and charged to nobody.
+        let before = host.state("alice");
+        for (dummy, id, reason) in [
+            ("080a0d7f494e", "MFA-2101", "refused_by_sshd"),
+            ("080a0d7f494e434f5252454354", "MFA-2101", "not_a_code"),
+        ] {
+            for (user, is_known) in [("alice", true), ("mallory", false), ("nobody-here", false)] {
+                let answers = format!("answer hex {dummy}\n").repeat(3);
+                let seen = host.play(&format!("user {user}\n{answers}authenticate\n"));
+                assert_eq!(seen.result(), AUTH_ERR, "{user}\n{seen}");
+                assert_eq!(seen.prompts(), [PROMPT; 3], "{user}\n{seen}");
+                let is_unknown = !is_known && reason == "refused_by_sshd";
+                let events = seen.events(if is_unknown { "MFA-2106" } else { id });
+                assert_eq!(events.len(), 3, "{user}\n{seen}");
+                assert!(
+                    is_unknown || events.iter().all(|event| event.get("reason") == reason),
+                    "{user}\n{seen}"
+                );
+            }
+            assert_eq!(host.state("alice"), before, "not charged");
+        }
         assert_eq!(
             host.login("alice", &[&app.code()]).result(),
             SUCCESS,
@@ -240,8 +256,16 @@ fn names_lead_nowhere_and_leave_one_harmless_line() {
 fn odd_names_that_do_exist_have_files_of_their_own() {
     on_a_bare_host(|_| {
         let mut host = PamHost::new();
+        // As long as a name can be: 67 bytes that become three each would be one byte too many.
+        let (longest, too_long) = ("b".repeat(200), "b".repeat(256));
         let names = [
             "..",
+            ".",
+            "../alice",
+            "../../lib/users/alice",
+            "a/b",
+            "alice.toml",
+            &longest,
             "Alice",
             "al.ice",
             ".alice",
@@ -252,8 +276,14 @@ fn odd_names_that_do_exist_have_files_of_their_own() {
             "al+ice$",
         ];
         host.add_people(names.iter().map(|&name| name.to_owned()));
+        host.add_people([too_long.clone(), "A".repeat(67)]);
         let apps: Vec<_> = names.iter().map(|name| host.enroll(name)).collect();
         let lower = host.enroll("alice");
+        for name in [too_long, "A".repeat(67)] {
+            let seen = host.login(&name, &[&lower.code_of(lower.step())]);
+            assert_eq!(seen.result(), AUTH_ERR, "{seen}");
+            assert_eq!(seen.events("MFA-2106").len(), 1, "nobody's name\n{seen}");
+        }
         for (name, app) in names.iter().zip(&apps) {
             assert_eq!(
                 host.login(name, &[&lower.code_of(lower.step())]).result(),
@@ -288,6 +318,31 @@ fn odd_names_that_do_exist_have_files_of_their_own() {
 
 // ---- the store
 
+/// Every file below a folder with its inode, mode, owner and, of regular files, content; without the decoys, which
+/// refusals write.
+fn everything_below(folder: &Path) -> Vec<(String, [u64; 4], Vec<u8>)> {
+    let mut found = Vec::new();
+    for sub in ["users", "state"] {
+        for entry in fs::read_dir(folder.join(sub)).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with("%decoy") {
+                continue;
+            }
+            let at = fs::symlink_metadata(entry.path()).unwrap();
+            let content = if at.is_file() {
+                fs::read(entry.path()).unwrap()
+            } else {
+                Vec::new()
+            };
+            let identity = [at.ino(), u64::from(at.mode()), u64::from(at.uid()), at.nlink()];
+            found.push((format!("{sub}/{name}"), identity, content));
+        }
+    }
+    found.sort();
+    found
+}
+
 /// Damages a file, looks at logins, puts it back.
 struct Damage<'host> {
     host: &'host PamHost,
@@ -305,6 +360,7 @@ impl Damage<'_> {
             path.display()
         ));
         damage(&path);
+        let before = everything_below(&self.host.path("lib"));
         let seen = self.host.login("alice", &["000000"]);
         assert_eq!(seen.result(), UNAVAIL, "{} {what}\n{seen}", self.file);
         assert_eq!(
@@ -341,6 +397,12 @@ impl Damage<'_> {
             lenient.sole_result(),
             UNAVAIL,
             "nullok is no way around: {what}\n{lenient}"
+        );
+        assert_eq!(
+            everything_below(&self.host.path("lib")),
+            before,
+            "nothing that was stored is changed or lost: {} {what}",
+            self.file
         );
         shell(&format!(
             "rm -rf {1}; mv {0} {1}",
@@ -612,6 +674,7 @@ fn a_store_in_a_folder_that_others_may_write_is_refused() {
 
 /// Refused in auth and account, for everybody, without a prompt, with one line `id` per phase.
 fn refused_without_a_prompt(host: &PamHost, what: &str, id: &str, account_too: bool) -> Seen {
+    let before = everything_below(&host.path("lib"));
     for user in ["mallory", "nobody-here"] {
         let seen = host.play(&format!("user {user}\nauthenticate\n"));
         assert_eq!(seen.result(), UNAVAIL, "{what}, {user}\n{seen}");
@@ -628,6 +691,11 @@ fn refused_without_a_prompt(host: &PamHost, what: &str, id: &str, account_too: b
     assert!(
         line.priority == ERR || line.priority == ALERT,
         "{what}\n{seen}"
+    );
+    assert_eq!(
+        everything_below(&host.path("lib")),
+        before,
+        "nothing that was stored is changed or lost: {what}"
     );
     seen
 }
@@ -943,6 +1011,179 @@ fn a_write_cut_short_denies_and_the_next_login_works() {
         }
         let seen = host.login("alice", &[&app.code_of(step + 1)]);
         assert_eq!(seen.result(), SUCCESS, "the victim's next login\n{seen}");
+    });
+}
+
+#[test]
+fn a_limit_on_file_sizes_ends_no_host_and_tells_nobody_apart() {
+    on_a_bare_host(|_| {
+        let host = PamHost::new();
+        let app = host.enroll("alice");
+        host.enroll("carol");
+        fs::remove_file(host.state_path("carol")).unwrap();
+        for limit in ["ulimit -f 0", "ulimit -f 1", "ulimit -f 5"] {
+            for (user, result) in [
+                ("alice", &[UNAVAIL, AUTH_ERR] as &[&str]),
+                // Her state would have to be made.
+                ("carol", &[UNAVAIL, AUTH_ERR]),
+                ("mallory", &[AUTH_ERR]),
+                ("nobody-here", &[AUTH_ERR]),
+            ] {
+                // Twice: the next transaction writes the other slot, of a decoy as well.
+                for _ in 0..2 {
+                    let seen = host
+                        .player()
+                        .before(limit)
+                        .options(&["--real-uid", "1002", "--check"])
+                        .play(&format!(
+                            "{}syslog alive\n",
+                            login_script(user, &[&app.wrong_code()])
+                        ));
+                    assert!(
+                        result.contains(&seen.result()),
+                        "the host lives: {user}, {limit}\n{seen}"
+                    );
+                    assert_eq!(seen.prompts(), [PROMPT], "{user}, {limit}\n{seen}");
+                    assert_eq!(
+                        seen.starting("CHANGED"),
+                        Vec::<&str>::new(),
+                        "{user}, {limit}\n{seen}"
+                    );
+                    assert_eq!(
+                        seen.log.last().unwrap().text,
+                        "alive",
+                        "{user}, {limit}\n{seen}"
+                    );
+                }
+            }
+            host.admin(&["user", "unlock", "alice"]).expect_success();
+        }
+        assert_eq!(host.login("alice", &[&app.code()]).result(), SUCCESS);
+    });
+}
+
+#[test]
+fn a_lock_goes_on_over_a_reboot_and_ends_by_the_wall_clock_then() {
+    on_a_bare_host(|_| {
+        let host = PamHost::with_config("[prompt]\ntries = 1\n[lockout]\nafter = 2\n");
+        host.write("boot", "11111111-2222-4333-8444-555555555555\n");
+        host.write("next-boot", "66666666-7777-4888-9999-aaaaaaaaaaaa\n");
+        let app = host.enroll("alice");
+        let minutes = |minutes: u64| 60 * minutes / app.period;
+        let at = |boot: &str, offset: &str, steps: u64| {
+            let bind = format!(
+                "{}=/proc/sys/kernel/random/boot_id",
+                host.path(boot).display()
+            );
+            host.player()
+                .options(&["--bind", &bind])
+                .clock(offset)
+                .play(&login_script("alice", &[&app.code_of(app.step() + steps)]))
+        };
+        let lock = || {
+            for _ in 0..2 {
+                let bind = format!(
+                    "{}=/proc/sys/kernel/random/boot_id",
+                    host.path("boot").display()
+                );
+                host.player()
+                    .options(&["--bind", &bind])
+                    .play(&login_script("alice", &[&app.wrong_code()]));
+            }
+        };
+        lock();
+        let seen = at("boot", "+16m", minutes(16));
+        assert_eq!(
+            seen.events("MFA-2202").len(),
+            1,
+            "within one boot a clock that is set does not count\n{seen}"
+        );
+        // That reading of the wall clock is known now; the next one is fourteen minutes after it.
+        let seen = at("next-boot", "+30m", minutes(30));
+        assert_eq!(seen.events("MFA-2202").len(), 1, "14 minutes\n{seen}");
+        let seen = at("boot", "+10m", minutes(10));
+        assert_eq!(
+            seen.events("MFA-2202").len(),
+            1,
+            "a reboot with a clock that is behind is no time\n{seen}"
+        );
+        let seen = at("next-boot", "+12m", minutes(12));
+        assert_eq!(seen.result(), SUCCESS, "14 and 2 minutes\n{seen}");
+    });
+}
+
+#[test]
+fn a_name_service_that_can_not_answer_is_not_an_unknown_user() {
+    on_a_bare_host(|_| {
+        let host = PamHost::new();
+        let app = host.enroll("alice");
+        let before = host.state("alice");
+        host.stack("nullok", &host.lines("", "nullok"));
+        fs::rename("/etc/passwd", "/etc/passwd-away").unwrap();
+        // ELOOP: what a directory that is down looks like to getpwnam_r.
+        symlink("passwd", "/etc/passwd").unwrap();
+        for service in ["login", "nullok"] {
+            for user in ["alice", "mallory", "nobody-here"] {
+                for hook in ["authenticate", "acct_mgmt"] {
+                    let seen = host.player().service(service).play(&format!(
+                        "user {user}\nset rhost {RHOST}\n{hook}\n"
+                    ));
+                    assert_eq!(seen.result(), UNAVAIL, "{service}, {user}, {hook}\n{seen}");
+                    assert!(seen.prompts().is_empty(), "{user}, {hook}\n{seen}");
+                    let line = seen.only("MFA-4006");
+                    assert_eq!((line.priority, line.get("user")), (ERR, "?"), "{seen}");
+                    assert!(line.text.contains(" detail=\"Too many symbolic"), "{seen}");
+                    assert_eq!(seen.ids(), ["MFA-4006"], "{user}, {hook}\n{seen}");
+                }
+            }
+        }
+        fs::remove_file("/etc/passwd").unwrap();
+        fs::rename("/etc/passwd-away", "/etc/passwd").unwrap();
+        assert_eq!(host.state("alice"), before);
+        assert_eq!(host.login("alice", &[&app.code()]).result(), SUCCESS);
+    });
+}
+
+#[test]
+fn a_sealed_secret_is_good_for_its_user_and_its_app_only() {
+    on_a_bare_host(|_| {
+        let host = PamHost::new();
+        let (alice, bob) = (host.enroll("alice"), host.enroll("bob"));
+        let sealed = |user: &str| {
+            let record = fs::read_to_string(host.record_path(user)).unwrap();
+            let at = record.find("sealed:").unwrap();
+            record[at..].split('"').next().unwrap().to_owned()
+        };
+        let (of_alice, of_bob) = (sealed("alice"), sealed("bob"));
+        let id_of = |user: &str| {
+            let record = fs::read_to_string(host.record_path(user)).unwrap();
+            let (_, app) = record.split_once("[[apps]]").unwrap();
+            let (_, id) = app.split_once("id = \"").unwrap();
+            id[..8].to_owned()
+        };
+        // Bob's secret in alice's record, under her app's id and under his own.
+        for id in [id_of("alice"), id_of("bob")] {
+            let own = id_of("alice");
+            host.edit_record("alice", &of_alice, &of_bob);
+            host.edit_record("alice", &format!("id = \"{own}\""), &format!("id = \"{id}\""));
+            for code in [bob.code(), alice.code()] {
+                let seen = host.login("alice", &[code]);
+                assert_eq!(seen.result(), UNAVAIL, "{seen}");
+                assert_eq!(seen.only("MFA-4001").get("reason"), "sealed_secret", "{seen}");
+            }
+            host.edit_record("alice", &format!("id = \"{id}\""), &format!("id = \"{own}\""));
+            host.edit_record("alice", &of_bob, &of_alice);
+        }
+        // Her own under another id: the used codes of an app can't be left behind by renaming it.
+        let code = alice.code();
+        assert_eq!(host.login("alice", &[&code]).result(), SUCCESS);
+        let own = id_of("alice");
+        host.edit_record("alice", &format!("id = \"{own}\""), "id = \"00c0ffee\"");
+        let seen = host.login("alice", &[&code]);
+        assert_eq!(seen.result(), UNAVAIL, "{seen}");
+        host.edit_record("alice", "id = \"00c0ffee\"", &format!("id = \"{own}\""));
+        assert_eq!(host.login("alice", &[&code]).result(), AUTH_ERR);
+        assert_eq!(host.login("alice", &[&alice.code()]).result(), SUCCESS);
     });
 }
 

@@ -81,3 +81,25 @@ fn a_panic_in_one_process_costs_the_next_login_nothing() {
         assert_eq!(host.login("alice", &[&app.code()]).result(), SUCCESS);
     });
 }
+
+#[test]
+fn a_hook_without_a_handle_aborts_and_the_host_lives() {
+    on_a_bare_host(|_| {
+        let script = "
+import ctypes, sys
+module = ctypes.CDLL(sys.argv[1])
+for hook in ['authenticate', 'setcred', 'acct_mgmt', 'open_session', 'close_session', 'chauthtok']:
+    print(hook, getattr(module, 'pam_sm_' + hook)(None, 0, 0, None))
+";
+        let output = std::process::Command::new("python3")
+            .args(["-c", script])
+            .arg(mfa_tests::module_path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text.lines().count(), 6, "{text}");
+        // PAM_ABORT of security/_pam_types.h.
+        assert!(text.lines().all(|line| line.ends_with(" 26")), "{text}");
+    });
+}

@@ -341,3 +341,91 @@ fn an_app_is_removed_when_that_is_agreed_to() {
     let record = std::fs::read_to_string(host.path("store/users/daemon.toml")).unwrap();
     assert!(record.contains("enrolled_once = true"));
 }
+
+/// What a terminal shows of the lines that draw a QR code, as a PGM: cells of 8 × 16 pixels, `ink` on `paper` until a
+/// colour is set.
+fn screen(text: &str, ink: u8, paper: u8) -> Vec<u8> {
+    const MARGIN: usize = 4;
+    let shade = |number: &str| match number {
+        "16" => 0,
+        "231" => 255,
+        other => panic!("colour {other}"),
+    };
+    let mut rows: Vec<Vec<(char, u8, u8)>> = Vec::new();
+    for line in text.lines().filter(|line| line.contains(['█', '▄', '▀'])) {
+        let (mut cells, mut colours, mut rest) = (Vec::new(), (ink, paper), line);
+        while let Some(character) = rest.chars().next() {
+            if let Some(sequence) = rest.strip_prefix("\x1b[") {
+                let (parameters, more) = sequence.split_once('m').unwrap();
+                let numbers: Vec<&str> = parameters.split(';').collect();
+                match numbers.as_slice() {
+                    ["0"] => colours = (ink, paper),
+                    ["38", "5", front, "48", "5", back] => colours = (shade(front), shade(back)),
+                    other => panic!("{other:?}"),
+                }
+                rest = more;
+                continue;
+            }
+            cells.push((character, colours.0, colours.1));
+            rest = &rest[character.len_utf8()..];
+        }
+        rows.push(cells);
+    }
+    let columns = rows.iter().map(Vec::len).max().unwrap() + 2 * MARGIN;
+    let width = columns * 8;
+    let height = (rows.len() + 2 * MARGIN) * 16;
+    let mut pixels = vec![paper; width * height];
+    for (row, cells) in rows.iter().enumerate() {
+        for (column, (character, front, back)) in cells.iter().enumerate() {
+            for y in 0..16 {
+                let is_inked = match character {
+                    ' ' => false,
+                    '█' => true,
+                    '▀' => y < 8,
+                    '▄' => y >= 8,
+                    other => panic!("no glyph for {other:?}"),
+                };
+                let start = ((row + MARGIN) * 16 + y) * width + (column + MARGIN) * 8;
+                pixels[start..start + 8].fill(if is_inked { *front } else { *back });
+            }
+        }
+    }
+    let mut file = format!("P5\n{width} {height}\n255\n").into_bytes();
+    file.extend(pixels);
+    file
+}
+
+#[test]
+fn a_scanner_reads_what_enrolment_shows_on_dark_and_light_terminals() {
+    let host = with_user();
+    let mut terminal = host.terminal("app enroll daemon --secret -");
+    terminal.answer("Secret in base32: ", &format!("{SECRET}\n"));
+    terminal.answer("Code that the app shows: ", &format!("{}\n", code()));
+    let enrolled = terminal.end().expect(0).out;
+    let revealed = host.terminal("app reveal daemon phone --qr utf8").end().expect(0).out;
+    for out in [enrolled, revealed] {
+        let uri = out
+            .lines()
+            .find(|line| line.starts_with("otpauth://"))
+            .unwrap_or_else(|| panic!("{out}"));
+        for (terminal, ink, paper) in [("dark", 220, 20), ("light", 20, 240)] {
+            let path = host.path("terminal.pgm");
+            std::fs::write(&path, screen(&out, ink, paper)).unwrap();
+            let output = std::process::Command::new("zbarimg")
+                .args(["-q", "--raw"])
+                .arg(&path)
+                .output()
+                .expect("zbarimg is missing: apt-get install zbar-tools (tests/packages.sh does)");
+            assert_eq!(
+                String::from_utf8(output.stdout).unwrap().trim(),
+                uri,
+                "{terminal}"
+            );
+        }
+        let widest = out
+            .lines()
+            .map(|line| line.chars().filter(|c| "█▀▄ ".contains(*c)).count())
+            .max();
+        assert!(widest <= Some(80), "{widest:?}");
+    }
+}

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::de::{Deserialize, Deserializer, Error};
+use super::node::{FromNode, Node, Wrong};
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,17 +36,19 @@ impl<const MIN: u32, const MAX: u32> Count<MIN, MAX> {
     }
 }
 
-impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Count<MIN, MAX> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = i64::deserialize(deserializer)?;
+impl<const MIN: u32, const MAX: u32> FromNode for Count<MIN, MAX> {
+    fn from_node(node: Node<'_>) -> Result<Self, Wrong> {
+        let out_of_range = |number: i64| {
+            format!("{number} is out of range; write a whole number from {MIN} to {MAX}")
+        };
+        let offset = node.span().start;
+        let number = i64::from_node(node)?;
         u32::try_from(number)
             .ok()
-            .filter(|number| (MIN..=MAX).contains(number))
-            .map(Self)
-            .ok_or_else(|| {
-                Error::custom(format!(
-                    "{number} is out of range; write a whole number from {MIN} to {MAX}"
-                ))
+            .and_then(Self::new)
+            .ok_or_else(|| Wrong {
+                offset,
+                message: out_of_range(number),
             })
     }
 }
@@ -89,19 +91,30 @@ fn parse_span(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
-impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Span<MIN, MAX> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        match parse_span(&text) {
+impl<const MIN: u64, const MAX: u64> FromNode for Span<MIN, MAX> {
+    fn from_node(node: Node<'_>) -> Result<Self, Wrong> {
+        let Some(text) = node.get_ref().as_str() else {
+            return Err(Wrong::of_type(
+                &node,
+                "a length of time in quotes, like \"5m\"",
+            ));
+        };
+        match parse_span(text) {
             Some(seconds) if (MIN..=MAX).contains(&seconds) => {
                 Ok(Self(Duration::from_secs(seconds)))
             }
-            Some(_) => Err(Error::custom(format!(
-                "\"{text}\" is out of range; write a length of time from \"{MIN}s\" to \"{MAX}s\""
-            ))),
-            None => Err(Error::custom(format!(
-                "\"{text}\" is no length of time; write a whole number and s, m, h or d, like \"5m\""
-            ))),
+            Some(_) => Err(Wrong::new(
+                &node,
+                format!(
+                    "{text:?} is out of range; write a length of time from \"{MIN}s\" to \"{MAX}s\""
+                ),
+            )),
+            None => Err(Wrong::new(
+                &node,
+                format!(
+                    "{text:?} is no length of time; write a whole number and s, m, h or d, like \"5m\""
+                ),
+            )),
         }
     }
 }
@@ -120,14 +133,16 @@ macro_rules! checked_string {
             }
         }
 
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
+        impl FromNode for $name {
+            fn from_node(node: Node<'_>) -> Result<Self, Wrong> {
+                let Some(text) = node.get_ref().as_str() else {
+                    return Err(Wrong::of_type(&node, "a text in quotes"));
+                };
                 let check: fn(&str) -> bool = $check;
-                if check(&text) {
+                if check(text) {
                     Ok(Self(<$inner>::from(text)))
                 } else {
-                    Err(Error::custom(format!("{text:?} {}", $instead)))
+                    Err(Wrong::new(&node, format!("{text:?} {}", $instead)))
                 }
             }
         }
@@ -265,13 +280,17 @@ impl CommandLine {
     }
 }
 
-impl<'de> Deserialize<'de> for CommandLine {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let words = Vec::<String>::deserialize(deserializer)?;
+impl FromNode for CommandLine {
+    fn from_node(node: Node<'_>) -> Result<Self, Wrong> {
+        let offset = node.span().start;
+        let words = Vec::<String>::from_node(node)?;
         match words.first() {
-            Some(program) if !is_absolute(program) => Err(Error::custom(format!(
-                "{program:?} is not an absolute path; write one that begins with /"
-            ))),
+            Some(program) if !is_absolute(program) => Err(Wrong {
+                offset,
+                message: format!(
+                    "{program:?} is not an absolute path; write one that begins with /"
+                ),
+            }),
             _ => Ok(Self(words)),
         }
     }

@@ -2,7 +2,7 @@
 //! write and syncs it; whatever interrupts that, the newer slot still holds what was true before.
 //!
 //! A slot: `MFAS`, format (u32), generation (u64), length of the payload (u32), all little-endian; the
-//! payload; zeros; SHA-256 over all of it in the last 32 bytes.
+//! payload; zeros; in the last 32 bytes SHA-256 over all of it but the zeros.
 
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -173,7 +173,7 @@ impl Folder {
         let path = self.path.join(name);
         let mut waited = Duration::ZERO;
         loop {
-            let (fd, _) = self.open_file(name, OFlag::O_RDWR, Privacy::Private)?;
+            let (fd, opened) = self.open_file(name, OFlag::O_RDWR, Privacy::Private)?;
             let file = lock(fd, patience, &mut waited)
                 .map_err(|errno| BlockError::File(FileError::system(&path, errno)))?
                 .map_err(|fd| BlockError::Busy {
@@ -181,7 +181,6 @@ impl Folder {
                 })?;
             // The name may meanwhile be another file's: a removed user that was added again.
             let fail = |errno| BlockError::File(FileError::system(&path, errno));
-            let opened = fstat(&*file).map_err(fail)?;
             match self.stat(name) {
                 Ok(named) if (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino) => {
                     let slots = read_slots(&file, &opened).map_err(fail)?;
@@ -358,28 +357,27 @@ fn encode_slot(generation: u64, payload: &[u8]) -> Option<Vec<u8>> {
     slot.extend_from_slice(&generation.to_le_bytes());
     slot.extend_from_slice(&u32::try_from(payload.len()).ok()?.to_le_bytes());
     slot.extend_from_slice(payload);
-    slot.resize(SLOT_SIZE - CHECKSUM_SIZE, 0);
     let checksum = Sha256::digest(&slot);
+    slot.resize(SLOT_SIZE - CHECKSUM_SIZE, 0);
     slot.extend_from_slice(&checksum);
     Some(slot)
 }
 
 fn decode_slot(bytes: &[u8]) -> Option<Slot> {
     let (body, checksum) = bytes.split_last_chunk::<CHECKSUM_SIZE>()?;
-    if Sha256::digest(body).as_slice() != checksum {
-        return None;
-    }
     let (magic, rest) = body.split_first_chunk::<4>()?;
     let (format, rest) = rest.split_first_chunk::<4>()?;
     let (generation, rest) = rest.split_first_chunk::<8>()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
-    if magic != MAGIC || u32::from_le_bytes(*format) != FORMAT {
-        return None;
-    }
     let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-    Some(Slot {
+    let payload = rest.get(..length)?;
+    let used = body.get(..HEADER_SIZE + length)?;
+    let is_sound = magic == MAGIC
+        && u32::from_le_bytes(*format) == FORMAT
+        && Sha256::digest(used).as_slice() == checksum;
+    is_sound.then(|| Slot {
         generation: u64::from_le_bytes(*generation),
-        payload: rest.get(..length)?.to_vec(),
+        payload: payload.to_vec(),
     })
 }
 

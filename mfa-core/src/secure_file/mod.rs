@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, readlinkat, renameat};
+use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat, readlinkat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, fchown, fsync, unlinkat};
 use zeroize::Zeroizing;
@@ -156,6 +156,39 @@ impl Folder {
         if !path.is_absolute() {
             return Err(FileError::new(path, Problem::NotAbsolute));
         }
+        match Self::open_without_links(path, owner)? {
+            Some(folder) => Ok(folder),
+            None => Self::walk(path, owner),
+        }
+    }
+
+    /// The quick way: where every component is the owner's or root's and nobody else can change it, what is
+    /// looked at by its path is still what is opened by its path a moment later. `None`: there is a link
+    /// on the way.
+    fn open_without_links(path: &Path, owner: Owner) -> Result<Option<Self>, FileError> {
+        let fail = |errno| FileError::system(path, errno);
+        let mut so_far = PathBuf::from("/");
+        for name in names(path) {
+            if name == ".." {
+                return Ok(None);
+            }
+            so_far.push(name);
+            let found = fstatat(AT_FDCWD, &so_far, AtFlags::AT_SYMLINK_NOFOLLOW).map_err(fail)?;
+            check_on_the_way(path, &found, owner)?;
+            if kind(&found) == SFlag::S_IFLNK {
+                return Ok(None);
+            }
+        }
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let fd = openat(AT_FDCWD, path, flags, Mode::empty()).map_err(fail)?;
+        Ok(Some(Self {
+            fd,
+            path: path.to_owned(),
+            owner,
+        }))
+    }
+
+    fn walk(path: &Path, owner: Owner) -> Result<Self, FileError> {
         let fail = |errno| FileError::system(path, errno);
         let step = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let root = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
@@ -260,25 +293,52 @@ impl Folder {
     ///
     /// It is missing, can't be trusted, or is too large.
     pub fn read(&self, name: &str, privacy: Privacy) -> Result<Zeroizing<Vec<u8>>, FileError> {
+        let too_large = || FileError::new(&self.path.join(name), Problem::TooLarge);
         let (fd, stat) = self.open_file(name, OFlag::O_RDONLY, privacy)?;
-        let fail = |errno| FileError::system(&self.path.join(name), errno);
         let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
         if size > MAX_FILE_SIZE {
-            return Err(FileError::new(&self.path.join(name), Problem::TooLarge));
+            return Err(too_large());
         }
         // One byte more, so that the end shows without a second read.
-        let mut bytes = Zeroizing::new(vec![0; size + 1]);
+        let bytes = self.fill(&fd, name, size + 1, size)?;
+        if bytes.len() > size {
+            return Err(too_large());
+        }
+        Ok(bytes)
+    }
+
+    /// Reads the first bytes of a file.
+    ///
+    /// # Errors
+    ///
+    /// It is missing or can't be trusted.
+    pub fn read_beginning(
+        &self,
+        name: &str,
+        privacy: Privacy,
+        length: usize,
+    ) -> Result<Zeroizing<Vec<u8>>, FileError> {
+        let (fd, _) = self.open_file(name, OFlag::O_RDONLY, privacy)?;
+        self.fill(&fd, name, length, length)
+    }
+
+    /// Reads at most `length` bytes, until there are `enough` or the file ends.
+    fn fill(
+        &self,
+        fd: &OwnedFd,
+        name: &str,
+        length: usize,
+        enough: usize,
+    ) -> Result<Zeroizing<Vec<u8>>, FileError> {
+        let mut bytes = Zeroizing::new(vec![0; length]);
         let mut filled = 0;
-        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match nix::unistd::read(&fd, rest) {
+        while filled < enough {
+            match nix::unistd::read(fd, bytes.get_mut(filled..).unwrap_or_default()) {
                 Ok(0) => break,
                 Ok(count) => filled += count,
                 Err(Errno::EINTR) => {}
-                Err(errno) => return Err(fail(errno)),
+                Err(errno) => return Err(FileError::system(&self.path.join(name), errno)),
             }
-        }
-        if filled > size {
-            return Err(FileError::new(&self.path.join(name), Problem::TooLarge));
         }
         bytes.truncate(filled);
         Ok(bytes)

@@ -226,7 +226,7 @@ fn locked(place: &Place) -> Block {
 /// Breaks one slot of a block as an interrupted write would.
 fn damage(place: &Place, slot: usize) {
     let mut bytes = std::fs::read(place.path("state")).unwrap();
-    bytes[slot * BLOCK_SIZE / 2 + 100] ^= 1;
+    bytes[slot * BLOCK_SIZE / 2 + 21] ^= 1;
     std::fs::write(place.path("state"), bytes).unwrap();
 }
 

@@ -287,3 +287,55 @@ fn files_that_are_none_of_ours_are_found_and_passed_over() {
     strangers.sort();
     assert_eq!(strangers, ["%new-bob", ".x", "Bob.toml", "README"]);
 }
+
+#[test]
+fn a_state_that_says_what_this_release_does_not_know_is_an_error_and_stays_as_it_is() {
+    let place = place();
+    place.add(&alice());
+    place.charge(&alice()).unwrap();
+    let good = encode(&place.store.state(&alice()).unwrap().unwrap().state).unwrap();
+    let folder = Folder::open(&place.dir.path().join("state"), Owner::effective_user()).unwrap();
+    let path = place.dir.path().join("state/alice");
+    for (what, payload) in [
+        (
+            "newer version",
+            good.replacen("version = 1", "version = 2", 1),
+        ),
+        ("unknown key", format!("colour = 1\n{good}")),
+        ("duplicate key", format!("version = 1\n{good}")),
+        ("not TOML", "nonsense".to_owned()),
+        ("empty", String::new()),
+    ] {
+        // The checksum holds: somebody's other release has written it.
+        folder
+            .lock_block("alice", PATIENCE)
+            .unwrap()
+            .reset(payload.as_bytes())
+            .unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let error = place.charge(&alice()).unwrap_err();
+        assert!(error.is_corruption(), "{what}: {error}");
+        assert!(
+            error.to_string().contains("state/alice:"),
+            "{what}: {error}"
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), before, "{what}");
+    }
+    // Unless that key is listed.
+    folder
+        .lock_block("alice", PATIENCE)
+        .unwrap()
+        .reset(format!("colour = 1\n{good}").as_bytes())
+        .unwrap();
+    let store = FileStore::open(
+        place.dir.path(),
+        Owner::effective_user(),
+        &["colour".to_owned()],
+    )
+    .unwrap();
+    store
+        .transaction(Subject::User(&alice()), &mut |_, state| {
+            assert_eq!(state.codes.in_row, 1);
+        })
+        .unwrap();
+}

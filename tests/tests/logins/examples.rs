@@ -159,7 +159,7 @@ fn nullok_lets_in_who_has_a_record_and_never_had_an_app() {
 type Damage = (&'static str, &'static str, fn(&Host));
 
 /// What can be broken, the audit id that tells so, and how it is broken.
-const DAMAGES: [Damage; 7] = [
+const DAMAGES: [Damage; 9] = [
     ("a typing error in mfa.toml", "MFA-4002", |_| {
         fs::write("/etc/mfa/mfa.toml", "version = 1\n[prompt\n").unwrap();
     }),
@@ -177,6 +177,13 @@ const DAMAGES: [Damage; 7] = [
     }),
     ("an unreadable record", "MFA-4001", |_| {
         fs::write("/var/lib/mfa/users/alice.toml", "version = \n").unwrap();
+    }),
+    ("a state with two bad slots", "MFA-4001", |_| {
+        fs::write("/var/lib/mfa/state/alice", [0; 4096]).unwrap();
+    }),
+    ("a state that others write", "MFA-4001", |_| {
+        let mode = fs::Permissions::from_mode(0o602);
+        fs::set_permissions("/var/lib/mfa/state/alice", mode).unwrap();
     }),
     ("no store", "MFA-4001", |_| {
         fs::rename("/var/lib/mfa/users", "/var/lib/mfa/gone").unwrap();
@@ -198,7 +205,8 @@ fn nobody_gets_in(example: &str, host: &Host) {
     for (damage, id, break_it) in DAMAGES {
         break_it(host);
         for (name, phone) in [("alice", Some(&phone)), ("bob", None)] {
-            if damage == "an unreadable record" && name == "bob" {
+            // What is alice's alone is nothing to bob.
+            if name == "bob" && (damage.contains("record") || damage.contains("state")) {
                 continue;
             }
             let mark = host.mark();
