@@ -118,16 +118,17 @@ pub fn run(
     ports: &mut Ports<'_>,
     trail: &mut AuditTrail,
 ) -> LoginOutcome {
-    let outcome = Login {
+    let mut login = Login {
         request,
         setting,
         ports,
         trail,
         is_unusable: false,
-    }
-    .run();
+        has_told_filters: false,
+    };
+    let outcome = login.run();
     if outcome == LoginOutcome::Refused {
-        trail.log_classic(ports.audit);
+        login.tell_filters();
     }
     outcome
 }
@@ -139,6 +140,8 @@ struct Login<'a, 'p> {
     trail: &'a mut AuditTrail,
     /// This user's record or state can't be used: the questions go on, and nothing is right.
     is_unusable: bool,
+    /// The line that existing filters read has been written.
+    has_told_filters: bool,
 }
 
 impl<'a> Login<'a, '_> {
@@ -259,6 +262,7 @@ impl<'a> Login<'a, '_> {
         } else {
             self.log(Event::UnknownUser, &entry);
         }
+        self.tell_filters();
     }
 
     /// Has a code judged, and what came of it on disk, then says so.
@@ -341,9 +345,20 @@ impl<'a> Login<'a, '_> {
                     ..entry
                 };
                 self.log(Event::StoreUnusable, &entry);
+                return false;
             }
         }
+        self.tell_filters();
         false
+    }
+
+    /// Writes the line that existing filters read, once a login, at its first wrong answer: who guesses
+    /// and hangs up before the last prompt is to be seen as well.
+    fn tell_filters(&mut self) {
+        if !self.has_told_filters {
+            self.has_told_filters = true;
+            self.trail.log_classic(self.ports.audit);
+        }
     }
 
     fn report_consequence(&mut self, consequence: Consequence, entry: &Entry<'_>) {

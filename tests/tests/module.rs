@@ -739,7 +739,14 @@ fn text_from_outside_is_escaped_and_bounded() {
                     "{seen}"
                 );
             }
-            assert_eq!(seen.only("MFA-2101").get("outcome"), "failure", "{seen}");
+            let line = seen.only("MFA-2101");
+            assert_eq!(line.get("outcome"), "failure", "{seen}");
+            assert_eq!(
+                line.text.matches('"').count() % 2,
+                0,
+                "no quote of the outside's ends a value\n{seen}"
+            );
+            assert!(!line.text.contains("\" outcome=success"), "{seen}");
             assert!(seen.events("MFA-2001").is_empty(), "{seen}");
             host.admin(&["user", "unlock", "alice"]).expect_success();
         }

@@ -289,21 +289,26 @@ fn a_second_prompt_can_be_answered_right() {
 }
 
 #[test]
-fn a_refusal_writes_the_line_that_filters_read_once_and_an_acceptance_none() {
-    let classic = |login: &Scenes| {
-        login
-            .lines
-            .iter()
-            .filter(|line| line.starts_with("authentication failure;"))
-            .count()
+fn the_line_that_filters_read_comes_once_at_the_first_wrong_answer() {
+    let classic = "authentication failure; logname= uid=0 euid=0 tty=ssh ruser= \
+                   rhost=203.0.113.7 user=alice";
+    let places = |login: &Scenes| -> Vec<usize> {
+        let lines = login.lines.iter().enumerate();
+        lines
+            .filter(|(_, line)| *line == classic)
+            .map(|(place, _)| place)
+            .collect()
     };
-    let refused = scene().types(&["000000"; 3]);
-    assert_eq!(classic(&refused), 1);
-    assert_eq!(
-        refused.lines.last().unwrap(),
-        "authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=203.0.113.7 user=alice"
-    );
-    assert_eq!(classic(&scene().types(&["000000", EARLIER.1])), 0);
+    assert_eq!(places(&scene().types(&["000000"; 3])), [2]);
+    assert_eq!(places(&scene().types(&["000000", EARLIER.1])), [2]);
+    assert_eq!(places(&scene().types(&[EARLIER.1])), []);
+    // Who hangs up after the first guess has been seen.
+    let hangs_up = || -> Answer<'_> { Box::new(|| Err(PromptError::Failed)) };
+    assert_eq!(places(&scene().play(vec![says("000000"), hangs_up()])), [2]);
+    assert_eq!(places(&scene().play(vec![hangs_up()])), []);
+    // Nothing was guessed, and the login is refused all the same: at its end.
+    assert_eq!(places(&scene().types(&["", "", ""])), [4]);
+    assert_eq!(places(&scene().types(&["correct horse"])), [2]);
 }
 
 #[test]

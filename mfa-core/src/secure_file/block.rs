@@ -298,25 +298,22 @@ fn lock(
     }
 }
 
-/// The process that holds a flock(2) on a file, from /proc/locks (proc(5)).
+/// The process that holds a flock(2) on a file, from /proc/locks (proc(5)). The list comes in pieces and can
+/// lose a line between two of them while others lock and unlock: it is read again then.
 fn lock_holder(fd: &OwnedFd) -> Option<i32> {
     let stat = fstat(fd).ok()?;
-    let file = format!(
-        "{:02x}:{:02x}:{}",
-        major(stat.st_dev),
-        minor(stat.st_dev),
-        stat.st_ino
-    );
-    std::fs::read_to_string("/proc/locks")
-        .ok()?
-        .lines()
-        .find_map(|line| {
+    let (major, minor, inode) = (major(stat.st_dev), minor(stat.st_dev), stat.st_ino);
+    let file = format!("{major:02x}:{minor:02x}:{inode}");
+    (0..5).find_map(|_| {
+        let list = std::fs::read_to_string("/proc/locks").ok()?;
+        list.lines().find_map(|line| {
             let words: Vec<&str> = line.split_whitespace().collect();
             match words.as_slice() {
                 [_, "FLOCK", _, "WRITE", pid, inode, ..] if *inode == file => pid.parse().ok(),
                 _ => None,
             }
         })
+    })
 }
 
 fn write_at(fd: impl std::os::fd::AsFd, bytes: &[u8], offset: usize) -> Result<usize, Errno> {
