@@ -14,6 +14,16 @@ use node::{FromNode, Keys, Node, Wrong, table_node, words};
 /// Where the configuration is when nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/mfa/mfa.toml";
 
+/// The key of a field: `for` is one, and a word of Rust.
+const fn key_of(field: &'static str) -> &'static str {
+    if let [b'r', b'#', key @ ..] = field.as_bytes()
+        && let Ok(key) = std::str::from_utf8(key)
+    {
+        return key;
+    }
+    field
+}
+
 /// Declares a section whose keys have defaults and where no other key may stand. Keys that are named
 /// as required have a default for nobody: they must be written.
 macro_rules! section {
@@ -32,11 +42,11 @@ macro_rules! section {
 
         impl FromNode for $name {
             fn from_node(node: Node<'_>) -> Result<Self, Wrong> {
-                let names = [$(stringify!($field).trim_start_matches("r#"),)*];
+                const NAMES: &[&str] = &[$(key_of(stringify!($field)),)*];
                 let mut section = Self::default();
-                let mut keys = Keys::of(node, &names)?;
+                let mut keys = Keys::of(node, NAMES)?;
                 while let Some((name, value)) = keys.next()? {
-                    $(if name == stringify!($field).trim_start_matches("r#") {
+                    $(if name == const { key_of(stringify!($field)) } {
                         section.$field = FromNode::from_node(value)?;
                         continue;
                     })*

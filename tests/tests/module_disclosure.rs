@@ -6,7 +6,7 @@
     reason = "tests fail at once, and live in real time"
 )]
 
-use mfa_tests::pam_host::{AUTH_ERR, NOTICE, PROMPT, PamHost, SUCCESS, Seen};
+use mfa_tests::pam_host::{AUTH_ERR, NOTICE, PROMPT, PamHost, SUCCESS, Seen, login_script};
 use mfa_tests::{Authenticator, on_a_bare_host};
 
 /// A host with somebody of every kind. `locked` is locked by two wrong codes.
@@ -194,6 +194,92 @@ fn strangers_leave_decoys_of_the_states_size_and_nothing_else() {
         assert_eq!(host.stored_files(), before);
         for entry in std::fs::read_dir(host.path("lib/state")).unwrap() {
             assert_eq!(entry.unwrap().metadata().unwrap().len(), 4096);
+        }
+    });
+}
+
+/// The system calls of one login that touch the store or the log, in order: `flock`, `pwrite64`, `fdatasync`, and the id
+/// of each audit line.
+fn traced(host: &PamHost, user: &str, answers: &[&str]) -> (Seen, Vec<String>) {
+    const TRACE: &str = "/run/disclosure.strace";
+    let strace = format!(
+        "exec strace -f -qq -s 400 -o {TRACE} -e trace=flock,pwrite64,fdatasync,sendto \"$@\""
+    );
+    let seen = host
+        .player()
+        .before(&strace)
+        .play(&login_script(user, answers));
+    let text = std::fs::read_to_string(TRACE).unwrap();
+    let calls = text.lines().filter_map(|line| {
+        let (_, call) = line.split_once(' ')?;
+        let call = call.trim_start();
+        let name = call.split('(').next()?;
+        match name {
+            "sendto" => call
+                .split_once(" id=")
+                .and_then(|(_, rest)| rest.split(' ').next())
+                .map(str::to_owned),
+            "flock" if call.contains("LOCK_UN") => None,
+            name => Some(name.to_owned()),
+        }
+    });
+    let calls = calls.collect();
+    std::fs::remove_file(TRACE).unwrap();
+    (seen, calls)
+}
+
+#[test]
+fn an_outcome_is_on_disk_before_anybody_hears_of_it() {
+    on_a_bare_host(|_| {
+        let host = PamHost::with_config("");
+        let app = host.enroll("alice");
+        let (wrong, code) = (app.wrong_code(), app.code());
+        let (seen, calls) = traced(&host, "alice", &[wrong.as_str(), code.as_str()]);
+        assert_eq!(seen.result(), SUCCESS, "{seen}");
+        let expected = [
+            "MFA-1004",
+            "flock",
+            "pwrite64",
+            "fdatasync",
+            "MFA-2101",
+            "flock",
+            "pwrite64",
+            "fdatasync",
+            "MFA-2001",
+        ];
+        assert_eq!(calls, expected);
+    });
+}
+
+#[test]
+fn a_stranger_costs_as_many_locks_and_writes_as_a_wrong_code() {
+    on_a_bare_host(|_| {
+        let (host, app) = host_with_everybody();
+        host.configure("[throttle]\nmax_failures = 100\n");
+        let wrong = app.wrong_code();
+        let work = |user: &str| {
+            let (seen, calls) = traced(&host, user, &[wrong.as_str(); 3]);
+            assert_eq!(seen.result(), AUTH_ERR, "{user}\n{seen}");
+            calls
+                .into_iter()
+                .map(|call| if call.starts_with("MFA-") { "line".to_owned() } else { call })
+                .collect::<Vec<_>>()
+        };
+        let expected = work("alice");
+        assert_eq!(
+            expected.iter().filter(|call| *call == "pwrite64").count(),
+            3,
+            "{expected:?}"
+        );
+        for user in [
+            "nobody-here",
+            "mallory",
+            "unapproved",
+            "suspended",
+            "elsewhere",
+            "noapp",
+        ] {
+            assert_eq!(work(user), expected, "{user}");
         }
     });
 }

@@ -3,7 +3,7 @@
 //! takes to read its configuration.
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 /// A value with its place.
 pub(super) type Node<'i> = Spanned<DeValue<'i>>;
@@ -100,7 +100,7 @@ pub(super) fn table_node(root: Spanned<DeTable<'_>>) -> Node<'_> {
 /// The keys of one section, each of them known.
 pub(super) struct Keys<'i, 'n> {
     section: usize,
-    rest: Vec<(usize, String, Node<'i>)>,
+    rest: Vec<(Spanned<DeString<'i>>, Node<'i>)>,
     names: &'n [&'static str],
     seen: Vec<&'static str>,
 }
@@ -112,14 +112,12 @@ impl<'i, 'n> Keys<'i, 'n> {
         if !node.get_ref().is_table() {
             return Err(Wrong::of_type(&node, "a section in [ ]"));
         }
-        let mut rest = Vec::new();
-        if let DeValue::Table(table) = node.into_inner() {
-            for (key, value) in table {
-                rest.push((key.span().start, key.into_inner().into_owned(), value));
-            }
-        }
+        let mut rest: Vec<_> = match node.into_inner() {
+            DeValue::Table(table) => table.into_iter().collect(),
+            _ => Vec::new(),
+        };
         // The last one is taken first.
-        rest.sort_by_key(|(offset, ..)| std::cmp::Reverse(*offset));
+        rest.sort_unstable_by_key(|(key, _)| std::cmp::Reverse(key.span().start));
         Ok(Self {
             section,
             rest,
@@ -130,14 +128,16 @@ impl<'i, 'n> Keys<'i, 'n> {
 
     /// The next key and its value.
     pub(super) fn next(&mut self) -> Result<Option<(&'static str, Node<'i>)>, Wrong> {
-        let Some((offset, key, value)) = self.rest.pop() else {
+        let Some((key, value)) = self.rest.pop() else {
             return Ok(None);
         };
-        let Some(name) = self.names.iter().find(|name| **name == key) else {
+        let Some(name) = self.names.iter().find(|name| *name == key.get_ref()) else {
             let message = format!(
-                "unknown key `{key}`; write {}, or name it in `ignore_unknown` of mfa.toml",
+                "unknown key `{}`; write {}, or name it in `ignore_unknown` of mfa.toml",
+                key.get_ref(),
                 one_of(self.names)
             );
+            let offset = key.span().start;
             return Err(Wrong { offset, message });
         };
         self.seen.push(name);
