@@ -78,7 +78,9 @@ fn enroll(context: &Context<'_>, arguments: &EnrollArgs) -> Result<Reply, Failur
         .map(PictureKind::of)
         .transpose()?;
     let secret = secret(arguments)?;
-    let id = AppId::random().map_err(|_| Failure::no_randomness())?;
+    let kind = (arguments.algorithm, &arguments.digits, &arguments.period);
+    let id = AppId::of_secret(&key, &user, &secret, kind);
+    check_secret(&house.record(&user)?, &id)?;
     let app = App {
         secret: key.seal(user.as_str(), &App::seal_purpose(&id), &secret)?,
         id,
@@ -107,7 +109,7 @@ fn enroll(context: &Context<'_>, arguments: &EnrollArgs) -> Result<Reply, Failur
         Confirmation::StandardInput => Some(code_from_standard_input(context, &shape)?),
         Confirmation::Terminal => Some(code_from_terminal(context, &shape)?),
     };
-    keep(&house, &user, &app, step, arguments)?;
+    keep(context, &house, &user, &app, step, arguments)?;
     if let Some(file) = file {
         file.keep();
     }
@@ -157,6 +159,19 @@ fn check_room(record: &UserRecord, arguments: &EnrollArgs) -> Result<(), Failure
         ));
     }
     Ok(())
+}
+
+/// Whether the record does not have this secret yet: its codes would not be good for both.
+fn check_secret(record: &UserRecord, id: &AppId) -> Result<(), Failure> {
+    let Some(app) = record.apps.iter().find(|app| app.id == *id) else {
+        return Ok(());
+    };
+    let name = shown(record.user.as_str());
+    let label = shown(app.label.get());
+    Err(Failure::refused(
+        format!("{name} has this secret already, as {label}"),
+        "give each app a secret of its own: leave --secret away, and one is made",
+    ))
 }
 
 /// The secret: a fresh one, or the first line of standard input.
@@ -239,6 +254,7 @@ fn not_the_code(context: &Context<'_>) -> Failure {
 
 /// Puts the app into the record, the step of its code first: no login is to find the app without it.
 fn keep(
+    context: &Context<'_>,
     house: &House,
     user: &UserName,
     app: &App,
@@ -248,8 +264,12 @@ fn keep(
     if let Some(step) = step {
         house
             .store
-            .transaction(Subject::User(user), &mut |_, state| {
+            .transaction(Subject::User(user), &mut |record, state| {
+                let mut apps = record.map_or(Vec::new(), |record| record.apps.clone());
+                apps.push(app.clone());
                 state.accept_step(app, step);
+                let window = house.config.app.window.get();
+                state.forget_removed_apps(&apps, context.unix_seconds(), window);
             })?;
     }
     house.store.change_record(user, |present| {
@@ -257,6 +277,7 @@ fn keep(
             return Err(no_such_user(user.as_str()));
         };
         check_room(&record, arguments)?;
+        check_secret(&record, &app.id)?;
         record.apps.push(app.clone());
         record.enrolled_once = true;
         Ok((Some(record), ()))

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 pub use values::{AbsolutePath, Count, EmptyOrPath, Span};
 
-use crate::document::{self, DocumentError, IgnoreUnknown, Opened};
+use crate::document::{self, DocumentError, IgnoreUnknown};
 use node::{FromNode, Keys, Node, Wrong, table_node, words};
 
 /// Where the configuration is when nobody says otherwise.
@@ -416,10 +416,10 @@ impl Config {
     ///
     /// What is wrong, by line and column, and what to write instead.
     pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
-        let opened = Opened::new(bytes, IgnoreUnknown::Own)?;
-        let text = opened.text;
-        Self::from_node(table_node(opened.root))
-            .map_err(|wrong| document::at(text, wrong.offset, wrong.message))
+        let read = document::read_with(bytes, IgnoreUnknown::Own, |root| {
+            Self::from_node(table_node(root))
+        })?;
+        Ok(read.value)
     }
 
     /// Keys that say something other than their default though what they are for is not in this

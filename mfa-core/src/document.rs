@@ -48,46 +48,74 @@ pub struct Read<T> {
     pub has_ignored_keys: bool,
 }
 
-/// A document whose version is this release's, without the keys that may be unknown.
-#[derive(Debug)]
-pub(crate) struct Opened<'a> {
-    /// The text, which errors point into.
-    pub(crate) text: &'a str,
-    /// The keys and values, each with its place.
-    pub(crate) root: Spanned<DeTable<'a>>,
-    has_ignored_keys: bool,
+/// What is wrong at a place of a document.
+pub(crate) struct Wrong {
+    /// Bytes from the beginning of the text.
+    pub(crate) offset: usize,
+    /// `what is wrong; write … instead`.
+    pub(crate) message: String,
+    /// It is a key that nobody knows, and stands at that place.
+    pub(crate) is_unknown_key: bool,
 }
 
-impl<'a> Opened<'a> {
-    pub(crate) fn new(bytes: &'a [u8], ignore: IgnoreUnknown<'_>) -> Result<Self, DocumentError> {
-        let text = std::str::from_utf8(bytes).map_err(|error| {
-            let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            let text = std::str::from_utf8(valid).unwrap_or_default();
-            at(
-                text,
-                text.len(),
-                "this is not UTF-8; write the file as UTF-8 text".to_owned(),
-            )
-        })?;
-        let mut root = DeTable::parse(text).map_err(|error| from_toml(text, &error))?;
-        check_version(text, root.get_ref())?;
-        let own;
-        let listed = match ignore {
-            IgnoreUnknown::Listed(listed) => listed,
-            IgnoreUnknown::Own => {
-                own = own_list(root.get_ref());
-                &own
-            }
-        };
-        let mut has_ignored_keys = false;
-        for path in listed {
-            has_ignored_keys |= remove(root.get_mut(), path);
-        }
-        Ok(Self {
+/// Reads a document of this release's version with `convert`. A key that may be unknown is left out
+/// where `convert` does not know it, and only then: a listed key of this release counts as always.
+///
+/// # Errors
+///
+/// Not UTF-8, not TOML, a missing or newer version, an unknown or duplicate key, a wrong value.
+pub(crate) fn read_with<T>(
+    bytes: &[u8],
+    ignore: IgnoreUnknown<'_>,
+    convert: impl Fn(Spanned<DeTable<'_>>) -> Result<T, Wrong>,
+) -> Result<Read<T>, DocumentError> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        let text = std::str::from_utf8(valid).unwrap_or_default();
+        at(
             text,
-            root,
+            text.len(),
+            "this is not UTF-8; write the file as UTF-8 text".to_owned(),
+        )
+    })?;
+    let mut root = DeTable::parse(text).map_err(|error| {
+        let wrong = wrong_of(&error);
+        at(text, wrong.offset, wrong.message)
+    })?;
+    check_version(text, root.get_ref())?;
+    let own;
+    let listed = match ignore {
+        IgnoreUnknown::Listed(listed) => listed,
+        IgnoreUnknown::Own => {
+            own = own_list(root.get_ref());
+            &own
+        }
+    };
+    let mut has_ignored_keys = false;
+    while !listed.is_empty() {
+        match convert(root.clone()) {
+            Ok(value) => {
+                return Ok(Read {
+                    value,
+                    has_ignored_keys,
+                });
+            }
+            Err(wrong) if wrong.is_unknown_key => {
+                let mut paths = listed.iter();
+                if !paths.any(|path| remove(root.get_mut(), path, wrong.offset)) {
+                    return Err(at(text, wrong.offset, wrong.message));
+                }
+                has_ignored_keys = true;
+            }
+            Err(wrong) => return Err(at(text, wrong.offset, wrong.message)),
+        }
+    }
+    match convert(root) {
+        Ok(value) => Ok(Read {
+            value,
             has_ignored_keys,
-        })
+        }),
+        Err(wrong) => Err(at(text, wrong.offset, wrong.message)),
     }
 }
 
@@ -100,12 +128,8 @@ pub fn read<T: DeserializeOwned>(
     bytes: &[u8],
     ignore: IgnoreUnknown<'_>,
 ) -> Result<Read<T>, DocumentError> {
-    let opened = Opened::new(bytes, ignore)?;
-    let value = T::deserialize(toml::de::Deserializer::from(opened.root))
-        .map_err(|error| from_toml(opened.text, &error))?;
-    Ok(Read {
-        value,
-        has_ignored_keys: opened.has_ignored_keys,
+    read_with(bytes, ignore, |root| {
+        T::deserialize(toml::de::Deserializer::from(root)).map_err(|error| wrong_of(&error))
     })
 }
 
@@ -148,32 +172,36 @@ fn own_list(document: &DeTable<'_>) -> Vec<String> {
         .collect()
 }
 
-fn remove(table: &mut DeTable<'_>, path: &str) -> bool {
+/// Removes the key of a path that stands at `offset`; whether there is one.
+fn remove(table: &mut DeTable<'_>, path: &str, offset: usize) -> bool {
     let Some((first, rest)) = path.split_once('.') else {
-        return table.remove(path).is_some();
+        let stands_there = table
+            .get_key_value(path)
+            .is_some_and(|(key, _)| key.span().start == offset);
+        return stands_there && table.remove(path).is_some();
     };
     table
         .get_mut(first)
-        .is_some_and(|value| remove_below(value, rest))
+        .is_some_and(|value| remove_below(value, rest, offset))
 }
 
-fn remove_below(value: &mut Spanned<DeValue<'_>>, path: &str) -> bool {
+fn remove_below(value: &mut Spanned<DeValue<'_>>, path: &str, offset: usize) -> bool {
     match value.get_mut() {
-        DeValue::Table(table) => remove(table, path),
-        DeValue::Array(array) => {
-            let mut removed = false;
-            for entry in array.iter_mut() {
-                removed |= remove_below(entry, path);
-            }
-            removed
-        }
+        DeValue::Table(table) => remove(table, path, offset),
+        DeValue::Array(array) => array
+            .iter_mut()
+            .any(|entry| remove_below(entry, path, offset)),
         _ => false,
     }
 }
 
-fn from_toml(text: &str, error: &toml::de::Error) -> DocumentError {
+fn wrong_of(error: &toml::de::Error) -> Wrong {
     let span: Range<usize> = error.span().unwrap_or(0..0);
-    at(text, span.start, reword(error.message()))
+    Wrong {
+        offset: span.start,
+        message: reword(error.message()),
+        is_unknown_key: error.message().starts_with("unknown field "),
+    }
 }
 
 /// Says serde's and toml's messages in the words of the rest: `what; write … instead`.
@@ -199,7 +227,7 @@ fn reword(message: &str) -> String {
 }
 
 /// An error at a place of a text.
-pub(crate) fn at(text: &str, offset: usize, message: String) -> DocumentError {
+fn at(text: &str, offset: usize, message: String) -> DocumentError {
     let before = text.get(..offset).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     DocumentError {
@@ -263,6 +291,19 @@ mod tests {
     fn bytes_that_are_not_text_are_refused_by_place() {
         let error = read::<Sample>(b"version = 1\n# \xff", IgnoreUnknown::Own).unwrap_err();
         assert_eq!((error.line, error.column), (2, 3));
+    }
+
+    #[test]
+    fn a_listed_key_that_is_known_counts_all_the_same() {
+        let listed = [
+            "inner".to_owned(),
+            "inner.name".to_owned(),
+            "new".to_owned(),
+        ];
+        let text = b"version = 1\nnew = 1\n[[inner]]\nname = \"a\"\n";
+        let read: Read<Sample> = read(text, IgnoreUnknown::Listed(&listed)).unwrap();
+        assert!(read.has_ignored_keys);
+        assert_eq!(read.value.inner[0].name, "a");
     }
 
     #[test]

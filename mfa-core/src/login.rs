@@ -180,7 +180,8 @@ impl<'a> Login<'a, '_> {
                     return LoginOutcome::Accepted;
                 }
                 Ok(Reply::Dummy) => self.refuse_for_sshd(decoy, attempt),
-                Ok(Reply::Code(_) | Reply::NotACode) => {}
+                Ok(Reply::NotACode) => self.refuse_what_is_no_code(decoy, attempt),
+                Ok(Reply::Code(_)) => {}
                 Err(outcome) => return outcome,
             }
         }
@@ -234,24 +235,25 @@ impl<'a> Login<'a, '_> {
             self.log(Event::PasswordAsAnswer, &entry);
             return Err(LoginOutcome::Refused);
         }
-        let Some(code) = answer.as_code() else {
-            let reason = Some("not_a_code");
-            self.log(Event::BadCode, &Entry { reason, ..entry });
-            return Ok(Reply::NotACode);
+        Ok(answer.as_code().map_or(Reply::NotACode, Reply::Code))
+    }
+
+    /// An answer that can't be right: a prompt is used, and nothing is evaluated or charged. It takes as long
+    /// as one that can, since sshd hides from us what whom it does not want has typed.
+    fn refuse_what_is_no_code(&mut self, decoy: Subject<'_>, attempt: u32) {
+        self.spend_like_a_code(decoy);
+        let entry = Entry {
+            attempt: Some(attempt),
+            reason: Some("not_a_code"),
+            ..Entry::default()
         };
-        Ok(Reply::Code(code))
+        self.log(Event::BadCode, &entry);
     }
 
     /// What was typed was perhaps a code, and sshd has hidden it: the user is refused whatever it was,
     /// after the same work and the same questions as for a wrong code.
     fn refuse_for_sshd(&mut self, decoy: Subject<'_>, attempt: u32) {
-        let (setting, request, clock) = (self.setting, self.request, self.ports.clock);
-        if let Some(code) = TypedAnswer::new(b"000000".to_vec()).as_code() {
-            // On a decoy, which says nothing and can't fail.
-            let _ = self.ports.store.transaction(decoy, &mut |record, state| {
-                let _ = judge(setting, request, clock, record, state, &code);
-            });
-        }
+        self.spend_like_a_code(decoy);
         let entry = Entry {
             attempt: Some(attempt),
             ..Entry::default()
@@ -263,6 +265,20 @@ impl<'a> Login<'a, '_> {
             self.log(Event::UnknownUser, &entry);
         }
         self.tell_filters();
+    }
+
+    /// Judges a code that nobody typed, on a decoy.
+    fn spend_like_a_code(&mut self, decoy: Subject<'_>) {
+        let Some(code) = TypedAnswer::new(b"000000".to_vec()).as_code() else {
+            return;
+        };
+        let (setting, request, clock) = (self.setting, self.request, self.ports.clock);
+        let result = self.ports.store.transaction(decoy, &mut |record, state| {
+            let _ = judge(setting, request, clock, record, state, &code);
+        });
+        if let Err(error) = result {
+            self.store_is_unusable(&error);
+        }
     }
 
     /// Has a code judged, and what came of it on disk, then says so.
@@ -369,9 +385,12 @@ impl<'a> Login<'a, '_> {
         }
     }
 
+    /// Says so once; what a decoy then says of the same disk is not worth another line.
     fn store_is_unusable(&mut self, error: &StoreError) {
-        self.is_unusable = true;
-        log_store_error(self.trail, self.ports.audit, error);
+        if !self.is_unusable {
+            self.is_unusable = true;
+            log_store_error(self.trail, self.ports.audit, error);
+        }
     }
 
     fn log(&mut self, event: Event, entry: &Entry<'_>) {
@@ -414,11 +433,11 @@ fn judge(
         spend_like_an_app(setting, code, seconds);
         return Judgement::Held(verdict);
     }
-    state.forget_removed_apps(&record.apps, seconds, config.app.window.get());
     let found = find(setting, record, state, code, seconds);
     match found {
         Found::Right { app, step } => {
             state.accept_step(app, step);
+            state.forget_removed_apps(&record.apps, seconds, config.app.window.get());
             let from = request
                 .remote_host
                 .as_ref()
@@ -489,8 +508,9 @@ fn find<'a>(
         }
     }
     match (right, used, trouble) {
-        (Some((app, step)), _, _) => Found::Right { app, step },
-        (None, Some(app), _) => Found::Used { app },
+        // Used for one app is used: two apps can have one secret.
+        (_, Some(app), _) => Found::Used { app },
+        (Some((app, step)), None, _) => Found::Right { app, step },
         (None, None, _) if has_asked => Found::Nothing,
         (None, None, _) if is_behind => Found::ClockRollback,
         (None, None, Some(error)) => Found::NoSecretOpens(error),

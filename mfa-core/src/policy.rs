@@ -89,7 +89,8 @@ pub fn decide(
     if !usable.is_empty() {
         return Decision::Challenge(usable);
     }
-    if skips_the_unenrolled(config, request) && !record.enrolled_once {
+    let was_never_enrolled = !record.enrolled_once && record.apps.is_empty();
+    if was_never_enrolled && skips_the_unenrolled(config, request) {
         return Decision::Skip(SkipReason::NeverEnrolled);
     }
     Decision::Deny(DenyReason::NotEnrolled)
@@ -133,7 +134,9 @@ fn standing<'a>(
     device: DeviceId,
 ) -> Result<&'a UserRecord, Bar> {
     let Some(record) = record else {
-        return Err(if skips_the_unenrolled(config, request) {
+        // Whom the name service does not know is never let by: it may only have failed to say so.
+        let is_known = request.account.is_some();
+        return Err(if is_known && skips_the_unenrolled(config, request) {
             Bar::Skip(SkipReason::NoRecord)
         } else {
             Bar::Deny(DenyReason::UnknownUser)
@@ -160,7 +163,7 @@ mod tests {
     use super::*;
     use crate::device::AssignedDevice;
     use crate::record::{Algorithm, App, AppId, Device, Digits, Label, Period, datetime};
-    use crate::request::{Caller, UserName};
+    use crate::request::{Account, Caller, UserName};
 
     fn here() -> DeviceId {
         DeviceId::parse("1b9d6bcd4f7a4b0e9a4c1c2a5d0e7f31").unwrap()
@@ -169,7 +172,10 @@ mod tests {
     fn request(nullok: bool) -> LoginRequest {
         LoginRequest {
             asked_name: "alice".to_owned(),
-            account: None,
+            account: Some(Account {
+                name: UserName::parse("alice").unwrap(),
+                uid: 1000,
+            }),
             service: "sshd".to_owned(),
             remote_host: None,
             tty: None,
@@ -307,6 +313,24 @@ mod tests {
             r.suspended = "left".into();
         };
         assert_eq!(outcome(both, true).0, Decision::Deny(DenyReason::Suspended));
+    }
+
+    #[test]
+    fn whom_the_name_service_does_not_know_is_not_let_by() {
+        let stranger = LoginRequest {
+            account: None,
+            ..request(true)
+        };
+        let config = Config::default();
+        let denied = DenyReason::UnknownUser;
+        assert_eq!(
+            decide(&config, &stranger, None, here()),
+            Decision::Deny(denied)
+        );
+        assert_eq!(
+            decide_account(&config, &stranger, None, here()),
+            AccountDecision::Deny(denied)
+        );
     }
 
     #[test]

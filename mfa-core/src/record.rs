@@ -5,12 +5,14 @@ use std::fmt;
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize, Serializer};
 use toml::value::Datetime;
+use zeroize::Zeroizing;
 
 use crate::clock::rfc3339;
 use crate::device::{AssignedDevice, DeviceId};
 use crate::document::{self, DocumentError, IgnoreUnknown};
 use crate::hex;
 use crate::request::UserName;
+use crate::seal::SealingKey;
 
 /// Authenticator apps of one user at most.
 pub const MAX_APPS: usize = 8;
@@ -94,7 +96,7 @@ impl Algorithm {
 
 /// Declares a type that is written as `$inner` and checked by `$check` when it is read.
 macro_rules! checked {
-    ($(#[$doc:meta])* $name:ident($inner:ty): $check:expr, $instead:literal) => {
+    ($(#[$doc:meta])* $name:ident($inner:ty), shown: $is_shown:literal, $check:expr, $instead:literal) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
         #[serde(transparent)]
@@ -109,7 +111,12 @@ macro_rules! checked {
             pub fn parse(value: impl Into<$inner>) -> Result<Self, String> {
                 let value = value.into();
                 let check: fn(&$inner) -> bool = $check;
-                if check(&value) { Ok(Self(value)) } else { Err(format!("{value:?} {}", $instead)) }
+                if check(&value) {
+                    return Ok(Self(value));
+                }
+                // Whole addresses stand in no log; this text can come to stand there.
+                let shown = if $is_shown { format!("{value:?} ") } else { String::new() };
+                Err(format!("{shown}{}", $instead))
             }
 
             /// The value.
@@ -135,7 +142,7 @@ macro_rules! checked {
 
 checked!(
     /// What people call an app or a device.
-    Label(String): |text| !text.is_empty()
+    Label(String), shown: true, |text| !text.is_empty()
         && text.chars().count() <= 32
         && !text.chars().any(char::is_control),
     "is no label; write 1 to 32 characters, no control characters"
@@ -143,38 +150,46 @@ checked!(
 
 checked!(
     /// An address of mail.
-    EmailAddress(String): |text| is_address(text),
-    "is no e-mail address; write one like alice@example.com"
+    EmailAddress(String), shown: false, |text| is_address(text),
+    "this is no e-mail address; write one like alice@example.com"
 );
 
 checked!(
     /// Digits of an app's codes (RFC 4226, 5.3).
-    Digits(u8): |digits| (6..=8).contains(digits),
+    Digits(u8), shown: true, |digits| (6..=8).contains(digits),
     "digits are not possible; write 6, 7 or 8"
 );
 
 checked!(
     /// Seconds of an app's time step (RFC 6238, 4.1).
-    Period(u16): |seconds| (10..=300).contains(seconds),
+    Period(u16), shown: true, |seconds| (10..=300).contains(seconds),
     "seconds are no period; write 10 to 300, usually 30"
 );
 
 checked!(
-    /// What names an app in the login state: 8 random hexadecimal digits, never used again.
-    AppId(String): |text| text.len() == 8 && hex::decode(text).is_some(),
+    /// What names an app in the login state: 8 hexadecimal digits, see [`AppId::of_secret`].
+    AppId(String), shown: true, |text| text.len() == 8 && hex::decode(text).is_some(),
     "is no id of an app; it is 8 hexadecimal digits"
 );
 
 impl AppId {
-    /// A fresh one.
-    ///
-    /// # Errors
-    ///
-    /// The system gives no random bytes.
-    pub fn random() -> Result<Self, getrandom::Error> {
-        let mut bytes = [0; 4];
-        getrandom::fill(&mut bytes)?;
-        Ok(Self(hex::encode(&bytes)))
+    /// The id of a secret and its shape in the hands of one user: the same whenever it is enrolled, so that a step which was
+    /// accepted stays used when an app is removed and enrolled again, or twice. Nobody without the key can
+    /// tell the secret, or that two users have the same.
+    #[must_use]
+    pub fn of_secret(
+        key: &SealingKey,
+        user: &UserName,
+        secret: &[u8],
+        (algorithm, digits, period): (Algorithm, &Digits, &Period),
+    ) -> Self {
+        // No name contains a NUL. Steps of another length are other steps.
+        let shape = format!("{user}\0{}\0{digits}\0{period}\0", algorithm.as_str());
+        let mut data = Zeroizing::new(Vec::with_capacity(shape.len() + secret.len()));
+        data.extend_from_slice(shape.as_bytes());
+        data.extend_from_slice(secret);
+        let [a, b, c, d, ..] = key.mac("app-id", &data);
+        Self(hex::encode(&[a, b, c, d]))
     }
 }
 
@@ -543,6 +558,25 @@ hashes = ["…"]
             EXAMPLE.split("[[apps]]").next().unwrap()
         );
         assert!(error(&twice).contains("two apps have the same id"));
+    }
+
+    #[test]
+    fn a_secret_has_one_id_for_one_user_and_shape() {
+        let key = SealingKey::generate().unwrap();
+        let six = Digits::parse(6).unwrap();
+        let (half, whole) = (
+            Period::parse(30_u16).unwrap(),
+            Period::parse(60_u16).unwrap(),
+        );
+        let id = |user: &str, secret: &[u8], period| {
+            let user = UserName::parse(user).unwrap();
+            AppId::of_secret(&key, &user, secret, (Algorithm::Sha1, &six, period))
+        };
+        let first = id("alice", b"12345678901234567890", &half);
+        assert_eq!(first, id("alice", b"12345678901234567890", &half));
+        assert_ne!(first, id("alicf", b"12345678901234567890", &half));
+        assert_ne!(first, id("alice", b"12345678901234567891", &half));
+        assert_ne!(first, id("alice", b"12345678901234567890", &whole));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{BootId, Moment};
-use crate::document::{self, DocumentError, IgnoreUnknown};
+use crate::document::{self, DocumentError, IgnoreUnknown, Read};
 use crate::record::{App, AppId};
 use crate::throttle::Failures;
 
@@ -117,8 +117,8 @@ impl LoginState {
     /// # Errors
     ///
     /// A newer version, or what no release wrote.
-    pub fn parse(payload: &[u8], ignore_unknown: &[String]) -> Result<Self, DocumentError> {
-        document::read(payload, IgnoreUnknown::Listed(ignore_unknown)).map(|read| read.value)
+    pub fn parse(payload: &[u8], ignore_unknown: &[String]) -> Result<Read<Self>, DocumentError> {
+        document::read(payload, IgnoreUnknown::Listed(ignore_unknown))
     }
 
     /// What a slot of the block carries: TOML.
@@ -234,7 +234,7 @@ mod tests {
         let mut state = LoginState::default();
         for reading in readings {
             let text = state.to_payload().unwrap();
-            state = LoginState::parse(text.as_bytes(), &[]).unwrap();
+            state = LoginState::parse(text.as_bytes(), &[]).unwrap().value;
             state.advance(reading);
         }
         state.now()
@@ -333,7 +333,10 @@ mod tests {
         };
         let payload = state.to_payload().unwrap();
         assert!(payload.len() <= MAX_PAYLOAD, "{} bytes", payload.len());
-        assert_eq!(LoginState::parse(payload.as_bytes(), &[]).unwrap(), state);
+        assert_eq!(
+            LoginState::parse(payload.as_bytes(), &[]).unwrap().value,
+            state
+        );
         assert!(
             apps[..8]
                 .iter()

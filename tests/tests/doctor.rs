@@ -2,6 +2,8 @@
 //! this host, systemd-id128.
 #![allow(
     clippy::unwrap_used,
+    clippy::doc_markdown,
+    clippy::format_collect,
     clippy::panic,
     clippy::disallowed_methods,
     reason = "tests fail at once, and live in real time"
@@ -178,6 +180,15 @@ fn a_key_has_to_come_before_a_code_that_stands_alone() {
         Report::of(host)
             .expect("sshd.", &["ok sshd.code"])
             .says("sshd.code", "after a key");
+        // The code before the password, and no key before it: strangers could use up guesses.
+        let stack = stacks::example("sshd-code-after-password");
+        let first = format!("auth [success=ok ignore=ignore default=die] pam_mfa.so\n{stack}");
+        host.write_service("sshd", &first);
+        configure_sshd(&format!("{CODE_AFTER_PASSWORD}PubkeyAuthentication no\n"));
+        let report = Report::of(host);
+        report.says("sshd.first-factor", "before anything else");
+        assert_eq!(report.exit, 1, "{}", report.text);
+        host.write_service("sshd", &stacks::example("sshd-key-and-code"));
         // The same stack without the fragment: a code is all that is asked.
         configure_sshd(CODE_AFTER_PASSWORD);
         Report::of(host)
@@ -262,6 +273,13 @@ fn every_example_is_sound_and_each_way_to_break_it_is_found() {
                     .collect();
                 fails(&doctor(&shrugging), hook);
             }
+            let without_permit: String = stack
+                .lines()
+                .filter(|line| !(line.starts_with("auth") && line.contains("pam_permit.so")))
+                .map(|line| format!("{line}\n"))
+                .collect();
+            assert_ne!(without_permit, stack, "{service}");
+            fails(&doctor(&without_permit), "auth.permit");
             host.write_service(service, &stack);
         }
         // An auth stack of the module alone, without pam_permit.

@@ -198,10 +198,15 @@ fn a_prompt_is_repeated_as_often_as_tries_says() {
         let tries: Vec<_> = seen
             .log
             .iter()
-            .filter(|event| event.id() != Some("MFA-1004"))
+            .filter(|event| !matches!(event.id(), None | Some("MFA-1004")))
             .map(|event| event.get("try"))
             .collect();
         assert_eq!(tries, ["1", "2", "3"], "{seen}");
+        let classic = seen
+            .log
+            .iter()
+            .filter(|event| event.text.contains("authentication failure;"));
+        assert_eq!(classic.count(), 1, "at the first wrong answer\n{seen}");
         let seen = host.login("alice", &[&wrong, &wrong, &wrong]);
         assert_eq!(
             seen.result(),

@@ -335,7 +335,12 @@ fn everything_below(folder: &Path) -> Vec<(String, [u64; 4], Vec<u8>)> {
             } else {
                 Vec::new()
             };
-            let identity = [at.ino(), u64::from(at.mode()), u64::from(at.uid()), at.nlink()];
+            let identity = [
+                at.ino(),
+                u64::from(at.mode()),
+                u64::from(at.uid()),
+                at.nlink(),
+            ];
             found.push((format!("{sub}/{name}"), identity, content));
         }
     }
@@ -1125,9 +1130,10 @@ fn a_name_service_that_can_not_answer_is_not_an_unknown_user() {
         for service in ["login", "nullok"] {
             for user in ["alice", "mallory", "nobody-here"] {
                 for hook in ["authenticate", "acct_mgmt"] {
-                    let seen = host.player().service(service).play(&format!(
-                        "user {user}\nset rhost {RHOST}\n{hook}\n"
-                    ));
+                    let seen = host
+                        .player()
+                        .service(service)
+                        .play(&format!("user {user}\nset rhost {RHOST}\n{hook}\n"));
                     assert_eq!(seen.result(), UNAVAIL, "{service}, {user}, {hook}\n{seen}");
                     assert!(seen.prompts().is_empty(), "{user}, {hook}\n{seen}");
                     let line = seen.only("MFA-4006");
@@ -1165,13 +1171,25 @@ fn a_sealed_secret_is_good_for_its_user_and_its_app_only() {
         for id in [id_of("alice"), id_of("bob")] {
             let own = id_of("alice");
             host.edit_record("alice", &of_alice, &of_bob);
-            host.edit_record("alice", &format!("id = \"{own}\""), &format!("id = \"{id}\""));
+            host.edit_record(
+                "alice",
+                &format!("id = \"{own}\""),
+                &format!("id = \"{id}\""),
+            );
             for code in [bob.code(), alice.code()] {
                 let seen = host.login("alice", &[code]);
                 assert_eq!(seen.result(), UNAVAIL, "{seen}");
-                assert_eq!(seen.only("MFA-4001").get("reason"), "sealed_secret", "{seen}");
+                assert_eq!(
+                    seen.only("MFA-4001").get("reason"),
+                    "sealed_secret",
+                    "{seen}"
+                );
             }
-            host.edit_record("alice", &format!("id = \"{id}\""), &format!("id = \"{own}\""));
+            host.edit_record(
+                "alice",
+                &format!("id = \"{id}\""),
+                &format!("id = \"{own}\""),
+            );
             host.edit_record("alice", &of_bob, &of_alice);
         }
         // Her own under another id: the used codes of an app can't be left behind by renaming it.

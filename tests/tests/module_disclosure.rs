@@ -262,7 +262,13 @@ fn a_stranger_costs_as_many_locks_and_writes_as_a_wrong_code() {
             assert_eq!(seen.result(), AUTH_ERR, "{user}\n{seen}");
             calls
                 .into_iter()
-                .map(|call| if call.starts_with("MFA-") { "line".to_owned() } else { call })
+                .map(|call| {
+                    if call.starts_with("MFA-") {
+                        "line".to_owned()
+                    } else {
+                        call
+                    }
+                })
                 .collect::<Vec<_>>()
         };
         let expected = work("alice");

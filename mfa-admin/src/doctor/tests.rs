@@ -79,7 +79,7 @@ impl Trial {
     /// Adds a user with an app who may log in here, but for what `change` does.
     fn add(&self, name: &str, change: impl FnOnce(&mut UserRecord)) {
         let user = UserName::parse(name).unwrap();
-        let id = AppId::random().unwrap();
+        let id = AppId::parse("00000001").unwrap();
         let secret = self
             .key
             .seal(name, &App::seal_purpose(&id), &[7; 20])

@@ -223,7 +223,10 @@ fn labels_are_unique_and_there_are_at_most_eight() {
     let run = host.run("app enroll daemon --no-confirm").expect(1);
     assert!(run.err.contains("--label"), "{}", run.err);
     for number in 2..=8 {
-        host.enroll("daemon", &format!("app{number}"));
+        host.run(&format!(
+            "app enroll daemon --label app{number} --no-confirm"
+        ))
+        .expect(0);
     }
     let run = host
         .run("app enroll daemon --label ninth --no-confirm")
@@ -236,6 +239,24 @@ fn labels_are_unique_and_there_are_at_most_eight() {
         .expect(2);
     host.run("app enroll daemon --label x --algorithm MD5 --no-confirm")
         .expect(2);
+}
+
+#[test]
+fn one_secret_is_one_app_whatever_it_is_called_and_remembers_its_used_codes() {
+    let host = with_user();
+    host.enroll("daemon", "phone");
+    let again = "app enroll daemon --label twin --secret - --no-confirm";
+    let run = host.feed(again, SECRET).expect(1);
+    assert!(
+        run.err.contains("this secret already, as phone"),
+        "{}",
+        run.err
+    );
+    let right = code();
+    host.feed("code verify daemon", &right).expect(0);
+    host.run("app remove daemon phone --yes").expect(0);
+    host.feed(again, SECRET).expect(0);
+    host.feed("code verify daemon", &right).expect(1);
 }
 
 #[test]
@@ -402,7 +423,11 @@ fn a_scanner_reads_what_enrolment_shows_on_dark_and_light_terminals() {
     terminal.answer("Secret in base32: ", &format!("{SECRET}\n"));
     terminal.answer("Code that the app shows: ", &format!("{}\n", code()));
     let enrolled = terminal.end().expect(0).out;
-    let revealed = host.terminal("app reveal daemon phone --qr utf8").end().expect(0).out;
+    let revealed = host
+        .terminal("app reveal daemon phone --qr utf8")
+        .end()
+        .expect(0)
+        .out;
     for out in [enrolled, revealed] {
         let uri = out
             .lines()

@@ -5,21 +5,17 @@
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+pub(super) use crate::document::Wrong;
+
 /// A value with its place.
 pub(super) type Node<'i> = Spanned<DeValue<'i>>;
-
-/// What is wrong at a place, and what to write instead.
-pub(super) struct Wrong {
-    /// Bytes from the beginning of the text.
-    pub(super) offset: usize,
-    pub(super) message: String,
-}
 
 impl Wrong {
     pub(super) fn new(node: &Node<'_>, message: String) -> Self {
         Self {
             offset: node.span().start,
             message,
+            is_unknown_key: false,
         }
     }
 
@@ -138,7 +134,12 @@ impl<'i, 'n> Keys<'i, 'n> {
                 one_of(self.names)
             );
             let offset = key.span().start;
-            return Err(Wrong { offset, message });
+            let is_unknown_key = true;
+            return Err(Wrong {
+                offset,
+                message,
+                is_unknown_key,
+            });
         };
         self.seen.push(name);
         Ok(Some((name, value)))
@@ -153,6 +154,7 @@ impl<'i, 'n> Keys<'i, 'n> {
                 Err(Wrong {
                     offset: self.section,
                     message,
+                    is_unknown_key: false,
                 })
             }
         }

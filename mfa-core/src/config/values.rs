@@ -49,6 +49,7 @@ impl<const MIN: u32, const MAX: u32> FromNode for Count<MIN, MAX> {
             .ok_or_else(|| Wrong {
                 offset,
                 message: out_of_range(number),
+                is_unknown_key: false,
             })
     }
 }
@@ -290,6 +291,7 @@ impl FromNode for CommandLine {
                 message: format!(
                     "{program:?} is not an absolute path; write one that begins with /"
                 ),
+                is_unknown_key: false,
             }),
             _ => Ok(Self(words)),
         }

@@ -28,6 +28,7 @@ const HEADER_SIZE: usize = 20;
 const CHECKSUM_SIZE: usize = 32;
 const MAGIC: &[u8; 4] = b"MFAS";
 const FORMAT: u32 = 1;
+const FIRST_PAUSE: Duration = Duration::from_micros(100);
 
 /// Why a block can't be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,7 +187,12 @@ impl Folder {
                     let slots = read_slots(&file, &opened).map_err(fail)?;
                     return Ok(Block { file, path, slots });
                 }
-                Ok(_) => {}
+                // Not without end, even on a file system that numbers its files differently each time.
+                Ok(_) if waited >= patience => return Err(BlockError::Busy { holder: None }),
+                Ok(_) => {
+                    std::thread::sleep(FIRST_PAUSE);
+                    waited += FIRST_PAUSE;
+                }
                 Err(errno) => return Err(fail(errno)),
             }
         }
@@ -282,7 +288,7 @@ fn lock(
     patience: Duration,
     waited: &mut Duration,
 ) -> Result<Result<Flock<OwnedFd>, OwnedFd>, Errno> {
-    let mut pause = Duration::from_micros(100);
+    let mut pause = FIRST_PAUSE;
     loop {
         match Flock::lock(fd, FlockArg::LockExclusiveNonblock) {
             Ok(locked) => return Ok(Ok(locked)),

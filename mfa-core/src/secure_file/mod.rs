@@ -22,6 +22,8 @@ pub use block::{BLOCK_SIZE, Block, BlockError, MAX_PAYLOAD};
 pub const MAX_FILE_SIZE: usize = 64 * 1024;
 
 const MAX_LINKS: usize = 8;
+/// A file that is replaced each time that it is opened is none.
+const MAX_REOPENINGS: usize = 100;
 
 /// Whose the files must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -353,16 +355,23 @@ impl Folder {
     ) -> Result<(OwnedFd, FileStat), FileError> {
         let flags = access | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         let path = || self.path.join(name);
-        let fd = openat(&self.fd, name, flags, Mode::empty()).map_err(|errno| match errno {
-            // A folder can't be opened for writing, a socket or a FIFO without a reader not at all.
-            Errno::EISDIR | Errno::ENXIO => FileError::new(&path(), Problem::NotAFile),
-            other => FileError::system(&path(), other),
-        })?;
-        let stat = fstat(&fd).map_err(|errno| FileError::system(&path(), errno))?;
-        match file_problem(&stat, self.owner, privacy) {
-            Some(problem) => Err(FileError::new(&path(), problem)),
-            None => Ok((fd, stat)),
+        for _ in 0..MAX_REOPENINGS {
+            let fd = openat(&self.fd, name, flags, Mode::empty()).map_err(|errno| match errno {
+                // A folder can't be opened for writing, a socket or a FIFO without a reader not at all.
+                Errno::EISDIR | Errno::ENXIO => FileError::new(&path(), Problem::NotAFile),
+                other => FileError::system(&path(), other),
+            })?;
+            let stat = fstat(&fd).map_err(|errno| FileError::system(&path(), errno))?;
+            if kind(&stat) == SFlag::S_IFREG && stat.st_nlink == 0 {
+                // Another one was put in its place a moment ago.
+                continue;
+            }
+            return match file_problem(&stat, self.owner, privacy) {
+                Some(problem) => Err(FileError::new(&path(), problem)),
+                None => Ok((fd, stat)),
+            };
         }
+        Err(FileError::new(&path(), Problem::Missing))
     }
 
     /// Puts a file in the place of the one of that name, or where there is none: all of it or nothing,

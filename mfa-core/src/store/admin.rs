@@ -129,14 +129,14 @@ impl FileStore {
     /// It can't be read or trusted.
     pub fn state(&self, user: &UserName) -> Result<Option<StateView>, StoreError> {
         let name = user.file_name();
-        match self.state.lock_block(name, super::PATIENCE) {
+        protected(|| match self.state.lock_block(name, super::PATIENCE) {
             Err(error) if error.is_missing() => Ok(None),
             Err(error) => Err(error.into()),
             Ok(block) => Ok(Some(StateView {
-                state: self.decode(&block, name)?,
+                state: self.decode(&block, name)?.value,
                 has_bad_slot: block.has_bad_slot(),
             })),
-        }
+        })
     }
 
     /// Makes a user's state anew, in place: what it said is forgotten, replays of the last minute

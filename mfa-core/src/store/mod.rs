@@ -12,7 +12,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use zeroize::Zeroizing;
 
-use crate::document::DocumentError;
+use crate::document::{DocumentError, Read};
 use crate::record::{ReadRecord, UserRecord};
 use crate::request::UserName;
 use crate::secure_file::{Block, BlockError, FileError, Folder, Owner, Privacy, Problem};
@@ -51,7 +51,7 @@ pub enum StoreError {
     Block(BlockError),
     /// Something that has to be written can't be said in TOML, or does not fit.
     Unwritable(String),
-    /// The record has keys of a newer release, which writing it would lose.
+    /// A record or state has keys of a newer release, which writing it would lose.
     NewerKeys(PathBuf),
     /// A transaction could not be protected from its caller, or what was before not put back.
     Unprotected(Errno),
@@ -98,6 +98,15 @@ impl From<BlockError> for StoreError {
 }
 
 impl StoreError {
+    /// Whether it is the system that would not: a disk, a limit, a file system that is read-only.
+    fn is_refused_by_the_system(&self) -> bool {
+        match self {
+            Self::File(error) => matches!(error.problem, Problem::System(_)),
+            Self::Block(BlockError::CutShort(_)) => true,
+            _ => false,
+        }
+    }
+
     /// Whether what is stored is damaged, or was tampered with: more than a passing failure.
     #[must_use]
     pub fn is_corruption(&self) -> bool {
@@ -247,7 +256,7 @@ impl FileStore {
         let _ = std::hint::black_box(record);
     }
 
-    fn decode(&self, block: &Block, name: &str) -> Result<LoginState, StoreError> {
+    fn decode(&self, block: &Block, name: &str) -> Result<Read<LoginState>, StoreError> {
         LoginState::parse(block.payload()?, &self.ignore_unknown).map_err(|error| {
             StoreError::Content {
                 path: self.state.path().join(name),
@@ -269,7 +278,11 @@ impl FileStore {
             }
             other => other?,
         };
-        let mut state = self.decode(&block, name)?;
+        let read = self.decode(&block, name)?;
+        if read.has_ignored_keys {
+            return Err(StoreError::NewerKeys(self.state.path().join(name)));
+        }
+        let mut state = read.value;
         let record = self.read_record(user)?.map(|read| read.record);
         step(record.as_ref(), &mut state);
         block.write(encode(&state)?.as_bytes())?;
@@ -282,30 +295,35 @@ impl FileStore {
         Ok(self.state.lock_block(name, PATIENCE)?)
     }
 
-    /// The same reads and the same write on a state that means nothing. It is not worth refusing anybody
-    /// differently for: whatever is wrong with it is put right, or passed over.
-    fn decoy_transaction(&self, index: u8, step: &mut Step<'_>) {
+    /// The same reads and the same write on a state that means nothing. What is wrong with its content is put
+    /// right; a decoy that is locked, or no file of ours any more, is passed by. What the system refuses,
+    /// it refuses everybody.
+    fn decoy_transaction(&self, index: u8, step: &mut Step<'_>) -> Result<(), StoreError> {
         let name = decoy_name(index);
         let locked = match self.state.lock_block(&name, PATIENCE) {
             Err(error) if error.is_missing() => self.create_and_lock(&name),
             other => other.map_err(StoreError::from),
         };
-        let Ok(mut block) = locked else {
-            return step(None, &mut LoginState::default());
+        let mut block = match locked {
+            Ok(block) => block,
+            Err(error) if error.is_refused_by_the_system() => return Err(error),
+            Err(_) => {
+                step(None, &mut LoginState::default());
+                return Ok(());
+            }
         };
         let decoded = self.decode(&block, &name);
         self.read_decoy_file(index);
         let is_sound = decoded.is_ok();
-        let mut state = decoded.unwrap_or_default();
+        let mut state = decoded.map(|read| read.value).unwrap_or_default();
         step(None, &mut state);
-        if let Ok(payload) = encode(&state) {
-            let payload = payload.as_bytes();
-            let _ = if is_sound {
-                block.write(payload)
-            } else {
-                block.reset(payload)
-            };
+        let payload = encode(&state)?;
+        if is_sound {
+            block.write(payload.as_bytes())?;
+        } else {
+            block.reset(payload.as_bytes())?;
         }
+        Ok(())
     }
 }
 
@@ -323,10 +341,7 @@ impl Store for FileStore {
     fn transaction(&self, subject: Subject<'_>, step: &mut Step<'_>) -> Result<(), StoreError> {
         protected(|| match subject {
             Subject::User(user) => self.user_transaction(user, step),
-            Subject::Decoy(index) => {
-                self.decoy_transaction(index, step);
-                Ok(())
-            }
+            Subject::Decoy(index) => self.decoy_transaction(index, step),
         })
     }
 }

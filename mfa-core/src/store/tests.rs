@@ -321,21 +321,23 @@ fn a_state_that_says_what_this_release_does_not_know_is_an_error_and_stays_as_it
         );
         assert_eq!(std::fs::read(&path).unwrap(), before, "{what}");
     }
-    // Unless that key is listed.
+    // A listed key is passed over where a state is only looked at. A login would lose it, and what it
+    // stands for with it: it is refused.
     folder
         .lock_block("alice", PATIENCE)
         .unwrap()
         .reset(format!("colour = 1\n{good}").as_bytes())
         .unwrap();
-    let store = FileStore::open(
-        place.dir.path(),
-        Owner::effective_user(),
-        &["colour".to_owned()],
-    )
-    .unwrap();
-    store
-        .transaction(Subject::User(&alice()), &mut |_, state| {
-            assert_eq!(state.codes.in_row, 1);
-        })
-        .unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let listed = ["colour".to_owned()];
+    let store = FileStore::open(place.dir.path(), Owner::effective_user(), &listed).unwrap();
+    assert_eq!(
+        store.state(&alice()).unwrap().unwrap().state.codes.in_row,
+        1
+    );
+    let error = store
+        .transaction(Subject::User(&alice()), &mut |_, _| {})
+        .unwrap_err();
+    assert!(matches!(error, StoreError::NewerKeys(_)), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
 }

@@ -285,3 +285,28 @@ fn a_host_without_sshd_is_fine() {
     });
     assert_eq!(checks[0].status, Status::Ok);
 }
+
+#[test]
+fn the_first_hundred_with_a_record_are_asked_about_and_one_without() {
+    let defaults = DEFAULTS.replace('\n', "\\n");
+    let sshd = Program::new(
+        "hundred",
+        &format!(
+            "echo \"$3\" >> \"$0.asked\"\n\
+             case \"$3\" in user=u100,*|user=u101,*) echo 'usepam no';; esac\n\
+             printf '{KEY_AND_CODE}\\n{defaults}'"
+        ),
+    );
+    let users: Vec<String> = (1..=150).map(|number| format!("u{number}")).collect();
+    let users: Vec<&str> = users.iter().map(String::as_str).collect();
+    let checks = sshd.checks(&users);
+    let asked = fs::read_to_string(format!("{}.asked", sshd.0.display())).unwrap();
+    assert_eq!(asked.lines().count(), 101);
+    assert!(asked.ends_with("user=nobody,host=203.0.113.7,addr=203.0.113.7\n"));
+    let found = |id: &str| {
+        let check = checks.iter().find(|check| check.id == id).unwrap();
+        check.message.clone()
+    };
+    assert!(found("sshd.use-pam").starts_with("u100: "), "{checks:?}");
+    assert!(found("sshd.users").contains("100 of 150"), "{checks:?}");
+}
