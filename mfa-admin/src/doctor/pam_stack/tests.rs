@@ -303,8 +303,24 @@ fn services_that_reach_the_module_through_an_include_are_judged() {
 
 #[test]
 fn an_account_line_after_common_account_misses_expired_passwords() {
-    let host = account_of(&format!("@include common-account\naccount {MFA}"));
-    assert_eq!(host.bad(), only("pam.sshd.account.bypass", Status::Warn));
+    let stack = format!("@include common-account\naccount {MFA}\naccount required pam_permit.so");
+    assert_eq!(
+        account_of(&stack).bad(),
+        only("pam.sshd.account.bypass", Status::Warn)
+    );
+}
+
+#[test]
+fn an_account_stack_that_does_not_end_in_pam_permit_fails() {
+    let stack = format!("account {MFA}\naccount required pam_unix.so");
+    assert_eq!(
+        account_of(&stack).bad(),
+        only("pam.sshd.account.permit", Status::Fail)
+    );
+    // Debian's common-account has one of its own.
+    for end in ["account required pam_permit.so", "@include common-account"] {
+        assert_eq!(account_of(&format!("{stack}\n{end}")).bad(), []);
+    }
 }
 
 #[test]

@@ -8,9 +8,6 @@ use super::known::{Known, Role, known};
 use super::service::{Entry, Facility, Kind, Service};
 use crate::doctor::check::{Check, Status, shown};
 
-/// The line that has to follow ours in auth.
-const AUTH_END: &str = "auth required pam_permit.so";
-
 /// Services in which `pam_rootok` looks at the person's own uid, not at that of a daemon.
 const ROOTOK_SERVICES: [&str; 12] = [
     "chage",
@@ -63,7 +60,7 @@ impl Judge<'_> {
         self.skips(&found, stack, Facility::Auth);
         let factor = first_factor(&found, &known, first);
         self.first_factor(&place, factor, known.iter().any(is_factor));
-        self.permit(stack);
+        self.permit(stack, Facility::Auth);
         let worse = |check: &Check| check.status != Status::Ok;
         if !self.checks.iter().skip(before).any(worse) {
             let when = match factor {
@@ -98,7 +95,9 @@ impl Judge<'_> {
         self.refusals(&found, stack, Facility::Account);
         self.lockout(&found, stack, Facility::Account);
         self.skips(&found, stack, Facility::Account);
-        if self.checks.len() == before {
+        self.permit(stack, Facility::Account);
+        let worse = |check: &Check| check.status != Status::Ok;
+        if !self.checks.iter().skip(before).any(worse) {
             self.ok(
                 "account",
                 &format!("checks the approved list and the device without a prompt ({place})."),
@@ -300,25 +299,30 @@ impl Judge<'_> {
     }
 
     /// DESIGN §4: every stack ends in `required pam_permit.so` after our line.
-    fn permit(&mut self, stack: &[Entry]) {
+    fn permit(&mut self, stack: &[Entry], facility: Facility) {
+        let word = facility_word(facility);
         let after = stack.iter().rev().take_while(|entry| !entry.is_mfa());
         let mut after = after.filter(|entry| entry.kind != Kind::Substack);
         let permits = |entry: &Entry| {
             entry.module_name() == "pam_permit.so"
                 && matches!(entry.control.text.as_str(), "required" | "requisite")
         };
-        if after.any(permits) || self.told("auth.skip") || self.told("auth.lockout") {
+        let is_told = ["skip", "lockout"]
+            .iter()
+            .any(|what| self.told(&format!("{word}.{what}")));
+        if after.any(permits) || is_told {
             return;
         }
         let entry = stack.iter().find(|entry| entry.is_mfa());
         let place = entry.map_or_else(String::new, |entry| entry.place.to_string());
+        let end = format!("{word} required pam_permit.so");
         self.fail(
-            "auth.permit",
+            &format!("{word}.permit"),
             &format!(
-                "does not end in `{AUTH_END}` after {place}: whom the policy skips gets in only as \
-                 long as a line before it says yes."
+                "does not end in `{end}` after {place}: whom the policy skips gets in only as \
+                 long as another line says yes."
             ),
-            &format!("Add `{AUTH_END}` after pam_mfa.so."),
+            &format!("Add `{end}` after pam_mfa.so."),
         );
     }
 }
@@ -397,6 +401,11 @@ fn passed_by_text(
     let line = format!("`{}` {}", line_name(entry), at(entry));
     let place_ours = "Put pam_mfa.so before that line, or let that line do less.";
     match known.role {
+        Role::RootOk if status == Status::Ok && account => (
+            "account.rootok",
+            format!("does not check whom root becomes: {line}, so that root's scripts go on."),
+            "",
+        ),
         Role::RootOk if status == Status::Ok => (
             "auth.rootok",
             format!("does not ask root for a code: {line}, as is usual."),
