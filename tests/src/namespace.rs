@@ -40,7 +40,7 @@ pub fn on_a_bare_host<Body: FnOnce(&Host)>(body: Body) {
 
 #[track_caller]
 fn enter(name: &str, body: impl FnOnce(&Host)) {
-    if env::var_os(INSIDE).is_some() {
+    if is_inside() {
         body(&Host::start());
         println!("{DONE}: {name}");
         return;
@@ -56,6 +56,11 @@ fn enter(name: &str, body: impl FnOnce(&Host)) {
         status == Some(0) && output.contains(&format!("{DONE}: {name}")),
         "inside the test host, exit {status:?}:\n{output}"
     );
+}
+
+/// Whether this process runs on a test host.
+pub(crate) fn is_inside() -> bool {
+    env::var_os(INSIDE).is_some()
 }
 
 /// `logins::a_person_logs_in::{{closure}}` → `a_person_logs_in`, with its modules, as `--exact` wants it.

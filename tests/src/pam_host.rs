@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use crate::Authenticator;
 use crate::files::{admin_path, module_path, repository, target};
+use crate::namespace::is_inside;
 
 /// The prompt of a host without delivery (DESIGN §4).
 pub const PROMPT: &str = "Verification code: ";
@@ -64,7 +65,8 @@ const MODULE: &str = "pam_mfa.so";
 /// Programs that did not end by themselves after this many seconds hang.
 const PATIENCE: &str = "60";
 
-/// `name` in the folder of the C programs, which are built first where they are older than their sources.
+/// One of the C programs, which are built first where they are older than their sources. On a test host it is a copy
+/// that everybody can reach: the repository may lie in root's home.
 pub fn built(name: &str) -> PathBuf {
     let folder = target().join("pam");
     let status = Command::new(repository().join("tests/pam/build.sh"))
@@ -72,7 +74,16 @@ pub fn built(name: &str) -> PathBuf {
         .status()
         .unwrap();
     assert!(status.success(), "tests/pam/build.sh failed");
-    folder.join(name)
+    let program = folder.join(name);
+    if !is_inside() {
+        return program;
+    }
+    let copy = Path::new("/run/built").join(name);
+    if !copy.exists() {
+        fs::create_dir_all("/run/built").unwrap();
+        fs::copy(program, &copy).unwrap();
+    }
+    copy
 }
 
 /// The module that was built with the feature `panic-injection`: `MFA_MODULE_PANICS`, or `target/panics/release`.

@@ -142,6 +142,8 @@ impl Trial {
 }
 
 fn write(path: &Path, text: &str, mode: u32) {
+    // What is there may be read-only, which only root can overwrite.
+    let _ = fs::remove_file(path);
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }

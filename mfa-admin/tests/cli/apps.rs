@@ -1,6 +1,6 @@
 use std::os::unix::fs::PermissionsExt;
 
-use crate::host::{Host, SECRET, assert_fits, code, code_at, wrong_code};
+use crate::host::{Host, SECRET, assert_fits, code, code_at, needs_root, wrong_code};
 
 fn with_user() -> Host {
     let host = Host::new();
@@ -10,6 +10,7 @@ fn with_user() -> Host {
 
 #[test]
 fn an_app_is_kept_once_its_code_was_right_and_that_code_counts_as_used() {
+    needs_root!();
     let host = with_user();
     let before = host.snapshot();
     let run = host
@@ -45,6 +46,7 @@ fn an_app_is_kept_once_its_code_was_right_and_that_code_counts_as_used() {
 
 #[test]
 fn every_kind_of_code_that_oathtool_computes_is_understood() {
+    needs_root!();
     let host = with_user();
     for (label, algorithm, digits, period) in [
         ("a", "SHA1", "7", "30"),
@@ -76,6 +78,7 @@ fn every_kind_of_code_that_oathtool_computes_is_understood() {
 
 #[test]
 fn the_document_of_an_enrolment_has_its_keys() {
+    needs_root!();
     let host = with_user();
     host.configure("issuer = \"%h\"", "issuer = \"A & B\"");
     let run = host
@@ -108,6 +111,7 @@ fn the_document_of_an_enrolment_has_its_keys() {
 
 #[test]
 fn secrets_are_normalised_and_short_or_strange_ones_refused() {
+    needs_root!();
     let host = with_user();
     let enroll =
         |secret: &str| host.feed("--json app enroll daemon --secret - --no-confirm", secret);
@@ -131,6 +135,7 @@ fn secrets_are_normalised_and_short_or_strange_ones_refused() {
 
 #[test]
 fn secrets_and_codes_are_not_taken_from_the_command_line_nor_repeated() {
+    needs_root!();
     let host = with_user();
     for line in [
         format!("app enroll daemon --secret {SECRET}"),
@@ -152,6 +157,7 @@ fn secrets_and_codes_are_not_taken_from_the_command_line_nor_repeated() {
 
 #[test]
 fn without_a_terminal_somebody_has_to_say_how_to_confirm() {
+    needs_root!();
     let host = with_user();
     let run = host.run("app enroll daemon").expect(1);
     assert!(
@@ -165,6 +171,7 @@ fn without_a_terminal_somebody_has_to_say_how_to_confirm() {
 
 #[test]
 fn at_a_terminal_the_code_is_asked_for_three_times() {
+    needs_root!();
     let host = with_user();
     let mut terminal = host.terminal("app enroll daemon --secret -");
     terminal.answer("Secret in base32: ", &format!("{SECRET}\n"));
@@ -200,6 +207,7 @@ fn at_a_terminal_the_code_is_asked_for_three_times() {
 
 #[test]
 fn ctrl_c_while_a_secret_is_typed_leaves_the_terminal_as_it_was() {
+    needs_root!();
     let host = with_user();
     let mut terminal = host.terminal_then("app enroll daemon --secret - --no-confirm", "; stty -a");
     terminal.answer("Secret in base32: ", "JBSW\u{3}");
@@ -218,6 +226,7 @@ fn ctrl_c_while_a_secret_is_typed_leaves_the_terminal_as_it_was() {
 
 #[test]
 fn labels_are_unique_and_there_are_at_most_eight() {
+    needs_root!();
     let host = with_user();
     host.enroll("daemon", "phone");
     let run = host.run("app enroll daemon --no-confirm").expect(1);
@@ -243,6 +252,7 @@ fn labels_are_unique_and_there_are_at_most_eight() {
 
 #[test]
 fn one_secret_is_one_app_whatever_it_is_called_and_remembers_its_used_codes() {
+    needs_root!();
     let host = with_user();
     host.enroll("daemon", "phone");
     let again = "app enroll daemon --label twin --secret - --no-confirm";
@@ -261,6 +271,7 @@ fn one_secret_is_one_app_whatever_it_is_called_and_remembers_its_used_codes() {
 
 #[test]
 fn pictures_are_new_files_that_only_root_can_read_and_that_a_scanner_reads() {
+    needs_root!();
     let host = with_user();
     for (label, name) in [("a", "a.png"), ("b", "b.svg")] {
         let path = host.path(name);
@@ -301,6 +312,7 @@ fn pictures_are_new_files_that_only_root_can_read_and_that_a_scanner_reads() {
 
 #[test]
 fn a_secret_is_shown_again_and_says_so_in_the_audit() {
+    needs_root!();
     let host = with_user();
     host.enroll("daemon", "phone");
     let (run, lines) = host.run_logged("--json app reveal daemon phone", "");
@@ -328,6 +340,7 @@ fn a_secret_is_shown_again_and_says_so_in_the_audit() {
 
 #[test]
 fn another_sealing_key_opens_nothing_and_says_so() {
+    needs_root!();
     let host = with_user();
     host.enroll("daemon", "phone");
     let other = Host::new();
@@ -347,6 +360,7 @@ fn another_sealing_key_opens_nothing_and_says_so() {
 
 #[test]
 fn an_app_is_removed_when_that_is_agreed_to() {
+    needs_root!();
     let host = with_user();
     host.enroll("daemon", "phone");
     assert!(
@@ -418,6 +432,7 @@ fn screen(text: &str, ink: u8, paper: u8) -> Vec<u8> {
 
 #[test]
 fn a_scanner_reads_what_enrolment_shows_on_dark_and_light_terminals() {
+    needs_root!();
     let host = with_user();
     let mut terminal = host.terminal("app enroll daemon --secret -");
     terminal.answer("Secret in base32: ", &format!("{SECRET}\n"));

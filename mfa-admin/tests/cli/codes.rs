@@ -1,7 +1,8 @@
-use crate::host::{Host, SECRET, code, code_at, wrong_code};
+use crate::host::{Host, SECRET, code, code_at, needs_root, wrong_code};
 
 #[test]
 fn a_code_is_accepted_once_and_says_so_in_the_audit() {
+    needs_root!();
     let host = Host::enrolled("daemon");
     let right = code();
     let (run, lines) = host.run_logged("code verify daemon --json", &format!("{right}\n"));
@@ -29,6 +30,7 @@ fn a_code_is_accepted_once_and_says_so_in_the_audit() {
 
 #[test]
 fn failures_are_counted_as_at_a_login_and_throttle() {
+    needs_root!();
     let host = Host::enrolled("daemon");
     let wrong = wrong_code();
     for _ in 0..5 {
@@ -44,6 +46,7 @@ fn failures_are_counted_as_at_a_login_and_throttle() {
 
 #[test]
 fn a_locked_and_a_disabled_user_are_refused_with_exit_6() {
+    needs_root!();
     let host = Host::enrolled("daemon");
     host.change_state("daemon", |state| state.codes.disabled = true);
     let run = host.feed("--json code verify daemon", &code()).expect(6);
@@ -59,6 +62,7 @@ fn a_locked_and_a_disabled_user_are_refused_with_exit_6() {
 
 #[test]
 fn answers_that_are_no_codes_are_refused_and_not_counted() {
+    needs_root!();
     let host = Host::enrolled("daemon");
     for answer in ["\n", "abc\n", "１２３４５６\n", "-123456\n", "12345\n"] {
         host.feed("code verify daemon", answer).expect(1);
@@ -74,6 +78,7 @@ fn answers_that_are_no_codes_are_refused_and_not_counted() {
 
 #[test]
 fn whoever_may_not_log_in_is_refused_with_the_reason() {
+    needs_root!();
     let host = Host::enrolled("daemon");
     host.run("user suspend daemon --reason left").expect(0);
     assert!(
@@ -96,6 +101,7 @@ fn whoever_may_not_log_in_is_refused_with_the_reason() {
 
 #[test]
 fn a_damaged_record_or_key_is_exit_4() {
+    needs_root!();
     let host = Host::enrolled("daemon");
     let other = Host::new();
     std::fs::copy(other.path("seal.key"), host.path("seal.key")).unwrap();

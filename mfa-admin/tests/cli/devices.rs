@@ -2,10 +2,11 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::host::{Host, PROGRAM, finish};
+use crate::host::{Host, PROGRAM, finish, needs_root};
 
 #[test]
 fn the_id_is_what_systemd_derives() {
+    needs_root!();
     let host = Host::new();
     let run = host
         .run("device id --machine-id 0123456789abcdef0123456789abcdef")
@@ -23,6 +24,7 @@ fn the_id_is_what_systemd_derives() {
 
 #[test]
 fn a_raw_id_that_says_nothing_is_a_usage_error_and_a_machine_id_that_does_is_exit_4() {
+    needs_root!();
     let host = Host::new();
     for id in [
         "",
@@ -44,6 +46,7 @@ fn a_raw_id_that_says_nothing_is_a_usage_error_and_a_machine_id_that_does_is_exi
 
 #[test]
 fn hosts_are_assigned_once_listed_and_revoked_by_id_or_label() {
+    needs_root!();
     let host = Host::new();
     host.run("user add daemon").expect(0);
     let other = "1b9d6bcd4f7a4b0e9a4c1c2a5d0e7f31";
@@ -98,6 +101,7 @@ fn hosts_are_assigned_once_listed_and_revoked_by_id_or_label() {
 
 #[test]
 fn a_user_has_at_most_64_hosts() {
+    needs_root!();
     let host = Host::new();
     host.run("user add daemon").expect(0);
     for number in 1..64 {

@@ -1,4 +1,4 @@
-use crate::host::{Host, assert_fits};
+use crate::host::{Host, assert_fits, needs_root};
 
 fn explained(host: &Host, line: &str) -> (String, String) {
     let document = host.run(&format!("--json explain {line}")).expect(0).json();
@@ -19,6 +19,7 @@ fn pair(decision: &str, reason: &str) -> (String, String) {
 
 #[test]
 fn every_outcome_is_predicted_with_its_reason() {
+    needs_root!();
     let host = Host::new();
     assert_eq!(
         explained(&host, "no-such-user"),
@@ -42,6 +43,7 @@ fn every_outcome_is_predicted_with_its_reason() {
 
 #[test]
 fn what_a_host_lacks_is_predicted_too() {
+    needs_root!();
     let host = Host::enrolled("daemon");
     let other = Host::new();
     std::fs::copy(other.path("seal.key"), host.path("seal.key")).unwrap();
@@ -73,6 +75,7 @@ fn what_a_host_lacks_is_predicted_too() {
 
 #[test]
 fn an_explanation_is_pleasant_at_80_columns_and_tells_no_lies_to_a_terminal() {
+    needs_root!();
     let host = Host::enrolled("daemon");
     host.run("user suspend daemon --reason on_a_long_leave_until_somebody_comes_back_and_says_that_it_is_over").expect(0);
     let run = host

@@ -1,10 +1,11 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 
-use crate::host::{Host, PROGRAM, assert_fits, finish};
+use crate::host::{Host, PROGRAM, assert_fits, finish, needs_root};
 
 #[test]
 fn init_makes_everything_below_the_folder_with_its_modes() {
+    needs_root!();
     let host = Host::empty();
     let run = host.run("init --no-user").expect(0);
     assert_fits(&run.out);
@@ -31,6 +32,7 @@ fn init_makes_everything_below_the_folder_with_its_modes() {
 
 #[test]
 fn init_again_changes_nothing_and_says_so() {
+    needs_root!();
     let host = Host::new();
     let before = host.snapshot();
     let run = host.run("--json init --no-user").expect(0);
@@ -47,6 +49,7 @@ fn init_again_changes_nothing_and_says_so() {
 
 #[test]
 fn init_obeys_a_configuration_that_is_there_and_refuses_a_wrong_one() {
+    needs_root!();
     let host = Host::empty();
     let store = host.path("elsewhere");
     let text = format!(
@@ -76,6 +79,7 @@ fn init_obeys_a_configuration_that_is_there_and_refuses_a_wrong_one() {
 
 #[test]
 fn init_completes_what_was_interrupted() {
+    needs_root!();
     let host = Host::new();
     std::fs::remove_file(host.path("store/state/%decoy-7F")).unwrap();
     std::fs::remove_file(host.path("seal.key")).unwrap();
@@ -88,6 +92,7 @@ fn init_completes_what_was_interrupted() {
 
 #[test]
 fn a_lost_sealing_key_is_never_silently_replaced() {
+    needs_root!();
     let host = Host::enrolled("daemon");
     std::fs::remove_file(host.path("seal.key")).unwrap();
     let run = host.run("init --no-user").expect(4);
@@ -97,6 +102,7 @@ fn a_lost_sealing_key_is_never_silently_replaced() {
 
 #[test]
 fn a_folder_that_others_can_write_is_refused() {
+    needs_root!();
     let host = Host::empty();
     let open = host.path("open");
     std::fs::create_dir(&open).unwrap();
@@ -114,6 +120,7 @@ fn a_folder_that_others_can_write_is_refused() {
 /// The machine's own folders are covered by copies in a mount namespace.
 #[test]
 fn init_on_a_bare_host_makes_the_files_of_the_manual_and_the_courier_s_user() {
+    needs_root!();
     let host = Host::empty();
     let script = r#"
         set -e

@@ -1,10 +1,11 @@
 use std::io::Read;
 use std::process::{Command, Stdio};
 
-use crate::host::{Host, PROGRAM, assert_fits, finish};
+use crate::host::{Host, PROGRAM, assert_fits, finish, needs_root};
 
 #[test]
 fn usage_errors_are_exit_2_as_text_and_as_json() {
+    needs_root!();
     let host = Host::new();
     for line in [
         "",
@@ -31,6 +32,7 @@ fn usage_errors_are_exit_2_as_text_and_as_json() {
 
 #[test]
 fn every_verb_of_root_is_exit_5_for_others_and_changes_nothing() {
+    needs_root!();
     let host = Host::enrolled("daemon");
     let before = host.snapshot();
     for line in [
@@ -72,6 +74,7 @@ fn every_verb_of_root_is_exit_5_for_others_and_changes_nothing() {
 
 #[test]
 fn some_verbs_are_for_everybody() {
+    needs_root!();
     let host = Host::new();
     let file = host.path("mfa.toml");
     std::fs::set_permissions(
@@ -96,6 +99,7 @@ fn some_verbs_are_for_everybody() {
 
 #[test]
 fn the_verbs_of_the_manual_are_in_the_help_and_no_others() {
+    needs_root!();
     let host = Host::empty();
     let help = host.run("--help").expect(0).out;
     for noun in [
@@ -145,6 +149,7 @@ fn the_verbs_of_the_manual_are_in_the_help_and_no_others() {
 
 #[test]
 fn config_check_names_line_column_and_what_to_write() {
+    needs_root!();
     let host = Host::new();
     assert!(host.run("config check").expect(0).out.contains("is right"));
     let file = host.path("new.toml");
@@ -198,6 +203,7 @@ fn config_check_names_line_column_and_what_to_write() {
 
 #[test]
 fn a_missing_or_wrong_configuration_is_exit_4_with_what_to_do() {
+    needs_root!();
     let host = Host::empty();
     let run = host.run("user list").expect(4);
     assert!(run.err.contains("mfa-admin init"), "{}", run.err);
@@ -216,6 +222,7 @@ fn a_missing_or_wrong_configuration_is_exit_4_with_what_to_do() {
 
 #[test]
 fn quiet_says_nothing_of_what_was_done_and_everything_that_was_asked_for() {
+    needs_root!();
     let host = Host::new();
     assert_eq!(host.run("--quiet user add daemon").expect(0).out, "");
     assert!(
@@ -240,6 +247,7 @@ fn quiet_says_nothing_of_what_was_done_and_everything_that_was_asked_for() {
 
 #[test]
 fn a_reader_who_has_seen_enough_is_no_error_and_a_full_disk_is_one() {
+    needs_root!();
     let host = Host::new();
     for number in 0..200 {
         host.run(&format!("--quiet user add user{number}"))
@@ -270,6 +278,7 @@ fn a_reader_who_has_seen_enough_is_no_error_and_a_full_disk_is_one() {
 
 #[test]
 fn every_change_is_an_audit_line_with_its_actor_and_looking_is_none() {
+    needs_root!();
     let host = Host::new();
     for (line, event) in [
         ("user add daemon", Some("id=MFA-3002 event=user_added")),
@@ -342,6 +351,7 @@ fn every_change_is_an_audit_line_with_its_actor_and_looking_is_none() {
 
 #[test]
 fn the_actor_is_whom_sudo_names_where_no_login_is_known() {
+    needs_root!();
     // In a container nobody has a login uid; where somebody has, that one counts.
     let login_uid = std::fs::read_to_string("/proc/self/loginuid").unwrap_or_default();
     let host = Host::new();
@@ -370,6 +380,7 @@ fn the_actor_is_whom_sudo_names_where_no_login_is_known() {
 
 #[test]
 fn without_syslog_the_verb_goes_on_with_one_warning() {
+    needs_root!();
     let host = Host::new();
     let mut command = Command::new("unshare");
     command.args([
@@ -390,6 +401,7 @@ fn without_syslog_the_verb_goes_on_with_one_warning() {
 
 #[test]
 fn doctor_prints_a_line_for_each_check_and_fails_where_one_does() {
+    needs_root!();
     let host = Host::enrolled("daemon");
     let run = host.run("doctor");
     assert_fits(&run.out);

@@ -1,10 +1,11 @@
 use mfa_core::record::AppId;
 use mfa_core::state::AcceptedStep;
 
-use crate::host::{Host, code, unix_seconds};
+use crate::host::{Host, code, needs_root, unix_seconds};
 
 #[test]
 fn a_state_is_shown_as_toml_and_as_json() {
+    needs_root!();
     let host = Host::enrolled("daemon");
     host.feed("code verify daemon", &code()).expect(0);
     let text = host.run("state show daemon").expect(0).out;
@@ -23,6 +24,7 @@ fn a_state_is_shown_as_toml_and_as_json() {
 
 #[test]
 fn a_state_with_one_bad_slot_goes_on_and_one_with_two_is_reset() {
+    needs_root!();
     let host = Host::enrolled("daemon");
     let path = host.path("store/state/daemon");
     let mut bytes = std::fs::read(&path).unwrap();
@@ -54,6 +56,7 @@ fn a_state_with_one_bad_slot_goes_on_and_one_with_two_is_reset() {
 
 #[test]
 fn a_reset_makes_a_missing_state_and_refuses_strangers() {
+    needs_root!();
     let host = Host::enrolled("daemon");
     std::fs::remove_file(host.path("store/state/daemon")).unwrap();
     host.run("state show daemon").expect(0);
@@ -66,6 +69,7 @@ fn a_reset_makes_a_missing_state_and_refuses_strangers() {
 
 #[test]
 fn files_that_can_not_be_trusted_are_refused_and_left_alone() {
+    needs_root!();
     let host = Host::enrolled("daemon");
     let record = host.path("store/users/daemon.toml");
     let text = std::fs::read(&record).unwrap();
@@ -98,6 +102,7 @@ fn files_that_can_not_be_trusted_are_refused_and_left_alone() {
 
 #[test]
 fn used_codes_from_the_future_are_cleared() {
+    needs_root!();
     let host = Host::enrolled("daemon");
     let app = host.run("--json app list daemon").json()["apps"][0]["id"]
         .as_str()

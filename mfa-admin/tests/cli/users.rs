@@ -1,9 +1,10 @@
 use serde_json::json;
 
-use crate::host::{Host, assert_fits};
+use crate::host::{Host, assert_fits, needs_root};
 
 #[test]
 fn a_user_is_added_for_this_host_with_a_state() {
+    needs_root!();
     let host = Host::new();
     let run = host
         .run("--json user add daemon --email d@example.com --telegram -5")
@@ -23,6 +24,7 @@ fn a_user_is_added_for_this_host_with_a_state() {
 
 #[test]
 fn an_identical_user_again_is_done_and_a_different_one_refused() {
+    needs_root!();
     let host = Host::new();
     host.run("user add daemon --device this --device any --method app")
         .expect(0);
@@ -47,6 +49,7 @@ fn an_identical_user_again_is_done_and_a_different_one_refused() {
 
 #[test]
 fn a_name_that_the_system_does_not_know_is_a_warning() {
+    needs_root!();
     let host = Host::new();
     let run = host.run("user add no-such-user").expect(0);
     assert!(
@@ -65,6 +68,7 @@ fn a_name_that_the_system_does_not_know_is_a_warning() {
 
 #[test]
 fn names_that_nobody_can_have_are_refused_and_strange_ones_stay_in_their_folder() {
+    needs_root!();
     let host = Host::new();
     for name in ["a\nb", "a:b", "\u{1b}[2J"] {
         let mut command = host.command("user add");
@@ -85,6 +89,7 @@ fn names_that_nobody_can_have_are_refused_and_strange_ones_stay_in_their_folder(
 
 #[test]
 fn address_and_methods_are_set_and_unset() {
+    needs_root!();
     let host = Host::new();
     host.run("user add daemon").expect(0);
     let user = |line: &str| {
@@ -117,6 +122,7 @@ fn address_and_methods_are_set_and_unset() {
 
 #[test]
 fn approval_and_suspension_are_told_and_change_nothing_twice() {
+    needs_root!();
     let host = Host::new();
     host.run("user add daemon").expect(0);
     let suspended = host
@@ -156,6 +162,7 @@ fn approval_and_suspension_are_told_and_change_nothing_twice() {
 
 #[test]
 fn a_record_that_is_not_approved_can_be_approved() {
+    needs_root!();
     let host = Host::new();
     host.run("user add daemon").expect(0);
     let path = host.path("store/users/daemon.toml");
@@ -168,6 +175,7 @@ fn a_record_that_is_not_approved_can_be_approved() {
 
 #[test]
 fn unlocking_clears_failures_locks_and_disabling() {
+    needs_root!();
     let host = Host::new();
     for name in ["daemon", "bin", "sys"] {
         host.run(&format!("user add {name}")).expect(0);
@@ -206,6 +214,7 @@ fn unlocking_clears_failures_locks_and_disabling() {
 
 #[test]
 fn removing_asks_and_leaves_nothing_behind() {
+    needs_root!();
     let host = Host::enrolled("daemon");
     let run = host.run("user remove daemon").expect(1);
     assert!(run.err.contains("--yes"), "{}", run.err);
@@ -228,6 +237,7 @@ fn removing_asks_and_leaves_nothing_behind() {
 
 #[test]
 fn removing_does_not_open_the_door_unless_that_is_meant() {
+    needs_root!();
     let host = Host::enrolled("daemon");
     host.configure("without_record = \"deny\"", "without_record = \"skip\"");
     let run = host.run("user remove daemon --yes").expect(1);
@@ -242,6 +252,7 @@ fn removing_does_not_open_the_door_unless_that_is_meant() {
 
 #[test]
 fn a_damaged_record_is_named_in_the_list_and_can_be_removed() {
+    needs_root!();
     let host = Host::new();
     host.run("user add daemon").expect(0);
     host.run("user add bin").expect(0);
@@ -269,6 +280,7 @@ fn a_damaged_record_is_named_in_the_list_and_can_be_removed() {
 
 #[test]
 fn a_record_of_a_newer_release_is_never_written() {
+    needs_root!();
     let host = Host::new();
     host.run("user add daemon").expect(0);
     host.configure("ignore_unknown = []", "ignore_unknown = [\"colour\"]");
@@ -282,6 +294,7 @@ fn a_record_of_a_newer_release_is_never_written() {
 
 #[test]
 fn show_and_list_are_pleasant_at_80_columns() {
+    needs_root!();
     let host = Host::enrolled("daemon");
     host.run(
         "user set daemon --email a.rather.long.address.of.somebody@mail.department.example.com",
@@ -306,6 +319,7 @@ fn show_and_list_are_pleasant_at_80_columns() {
 
 #[test]
 fn json_of_records_holds_no_sealed_secret() {
+    needs_root!();
     let host = Host::enrolled("daemon");
     for line in [
         "--json user show daemon",
@@ -318,6 +332,7 @@ fn json_of_records_holds_no_sealed_secret() {
 
 #[test]
 fn a_label_names_one_host() {
+    needs_root!();
     let host = Host::new();
     host.run("user add daemon --device this --device any --label x")
         .expect(2);
