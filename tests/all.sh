@@ -9,6 +9,13 @@ export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 
 step() { printf '\n== %s\n' "$*"; }
 
+for tool in fmt clippy; do
+    cargo "$tool" --version >/dev/null 2>&1 || {
+        echo "make test: cargo $tool is missing: rustup component add rustfmt clippy" >&2
+        exit 1
+    }
+done
+
 step "packages"
 "$tests/packages.sh"
 
@@ -27,12 +34,14 @@ cargo clippy --locked --workspace --all-targets -- -D warnings
 step "tests"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-# Not `tee` alone: what cargo answers is what this script answers.
-cargo test --locked --workspace --no-fail-fast 2>&1 | tee "$log"
+# Not `tee` alone: what cargo answers is what this script answers, after the list of what did not run.
+answer=0
+cargo test --locked --workspace --no-fail-fast 2>&1 | tee "$log" || answer=$?
 
 skipped=$(grep -o 'SKIPPED .*' "$log" | sort -u || true)
 if [ -n "$skipped" ]; then
     step "SKIPPED: $(wc -l <<<"$skipped") tests did not run"
     echo "$skipped"
 fi
-step "done"
+[ "$answer" = 0 ] && step "done" || step "FAILED"
+exit "$answer"

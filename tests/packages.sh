@@ -27,7 +27,7 @@ unpacked="openssh-server openssh-sftp-server libwrap0 sudo
     rsyslog libestr0 libfastjson4 liblognorm5
     libpam-google-authenticator libqrencode4 libpam-oath liboath0"
 
-say() { echo "packages.sh: $*" >&2; }
+say() { echo "packages.sh: $*" | fold -s -w 76 >&2; }
 
 # Prints the packages among the pairs "$@" whose command or file is not here.
 missing() {
@@ -46,8 +46,9 @@ missing() {
 
 if [ "$(id -u)" = 0 ]; then
     as_root() { "$@"; }
-elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
-    as_root() { sudo -n "$@"; }
+elif command -v sudo >/dev/null 2>&1 && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
+    # At a terminal sudo may ask for the password, and only where something has to be installed.
+    as_root() { sudo "$@"; }
 else
     as_root() { return 126; }
 fi
@@ -73,12 +74,12 @@ lacking=$(missing $build_needs $test_needs)
 if [ -n "$lacking" ]; then
     if as_root true; then
         say "installing" $lacking
-            if ! install_packages $lacking; then
+        if ! install_packages $lacking; then
             update_lists
             install_packages $lacking || { say "apt-get install failed:"; tail -n 20 "$target/packages.log" >&2; }
         fi
     else
-        say "neither root nor sudo without a password; install these first: apt-get install" $lacking
+        say "neither root nor sudo; install these first: apt-get install" $lacking
     fi
 fi
 
@@ -92,7 +93,7 @@ if [ ! -e "$debian/complete-$stamp" ] && command -v apt-get >/dev/null 2>&1; the
     for folder in lib bin sbin; do ln -s "usr/$folder" "$debian/root/$folder"; done
     fetch() (
         cd "$debian/archives"
-            apt-get -qq -o APT::Sandbox::User="$(id -un)" -o Acquire::Retries=3 download $unpacked >"$target/packages.log" 2>&1
+        apt-get -qq -o APT::Sandbox::User="$(id -un)" -o Acquire::Retries=3 download $unpacked >"$target/packages.log" 2>&1
     )
     say "fetching" $unpacked
     if fetch || { update_lists && rm -f "$debian/archives/"* && fetch; }; then

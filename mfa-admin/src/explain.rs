@@ -403,10 +403,11 @@ fn describe(config: &Config, device: DeviceId, record: &UserRecord, walk: &mut W
     } else if labels.is_empty() {
         walk.note(
             "device",
-            format!(
-                "assigned to {} hosts, and not to this one",
-                record.devices.len()
-            ),
+            match record.devices.len() {
+                0 => "assigned to no host".to_owned(),
+                1 => "assigned to 1 host, and not to this one".to_owned(),
+                count => format!("assigned to {count} hosts, and not to this one"),
+            },
         );
     } else {
         walk.ok(
@@ -446,7 +447,7 @@ fn denial(
         DenyReason::WrongDevice => (
             "wrong_device",
             format!(
-                "not assigned to this host; `mfa-admin device assign {name} this` does that there"
+                "not assigned to this host; `mfa-admin device assign {name} this`, run on it, does that"
             ),
         ),
         DenyReason::NotEnrolled => {

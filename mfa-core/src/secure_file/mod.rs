@@ -176,7 +176,7 @@ impl Folder {
             }
             so_far.push(name);
             let found = fstatat(AT_FDCWD, &so_far, AtFlags::AT_SYMLINK_NOFOLLOW).map_err(fail)?;
-            check_on_the_way(path, &found, owner)?;
+            check_on_the_way(&so_far, &found, owner)?;
             if kind(&found) == SFlag::S_IFLNK {
                 return Ok(None);
             }
@@ -195,12 +195,15 @@ impl Folder {
         let step = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let root = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let mut here = nix::fcntl::open("/", root, Mode::empty()).map_err(fail)?;
+        // Where that is, for errors: the component at fault is named, not the whole path.
+        let mut so_far = PathBuf::from("/");
         let mut way: VecDeque<OsString> = names(path);
         let mut links = 0;
         while let Some(name) = way.pop_front() {
             let next = openat(&here, name.as_os_str(), step, Mode::empty()).map_err(fail)?;
             let found = fstat(&next).map_err(fail)?;
-            check_on_the_way(path, &found, owner)?;
+            let place = so_far.join(&name);
+            check_on_the_way(&place, &found, owner)?;
             if kind(&found) == SFlag::S_IFLNK {
                 links += 1;
                 if links > MAX_LINKS {
@@ -208,6 +211,7 @@ impl Folder {
                 }
                 let target = PathBuf::from(readlinkat(&next, "").map_err(fail)?);
                 if target.is_absolute() {
+                    so_far = PathBuf::from("/");
                     here = nix::fcntl::open("/", root, Mode::empty()).map_err(fail)?;
                 }
                 for name in names(&target).into_iter().rev() {
@@ -215,6 +219,11 @@ impl Folder {
                 }
             } else {
                 here = next;
+                if name == ".." {
+                    so_far.pop();
+                } else {
+                    so_far = place;
+                }
             }
         }
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;

@@ -134,6 +134,11 @@ fn folders_on_the_way_may_be_links_but_not_everybodys() {
     chmod(&real, 0o777);
     assert_eq!(problem("real/inner"), Problem::WritableByOthers(0o777));
     assert_eq!(problem("relative/inner"), Problem::WritableByOthers(0o777));
+    // The component at fault is named, by the way that leads there.
+    for way in ["real/inner", "relative/inner", "absolute/../real/inner"] {
+        let error = Folder::open(&place.path(way), owner).unwrap_err();
+        assert_eq!(error.path, real, "{way}");
+    }
     chmod(&real, 0o1777);
     assert!(Folder::open(&place.path("real/inner"), owner).is_ok());
     assert_eq!(
