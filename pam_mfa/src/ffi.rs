@@ -83,10 +83,11 @@ impl Pam<'_> {
         }
     }
 
-    /// The password that an earlier module was given, if there is one.
+    /// The password that an earlier module was given, if there is one; an empty one is none.
     pub(crate) fn password(&self) -> Option<Zeroizing<Vec<u8>>> {
         let token: AuthTok<'_> = self.0.get_item().ok()??;
-        Some(Zeroizing::new(token.as_bytes().to_vec()))
+        let password = Zeroizing::new(token.as_bytes().to_vec());
+        (!password.is_empty()).then_some(password)
     }
 
     /// Asks one question; `None` where the conversation fails or gives nothing.

@@ -153,6 +153,16 @@ fn the_account_password_as_the_answer_is_refused_and_not_charged() {
                 assert_eq!(seen.result(), AUTH_ERR, "the same for everybody\n{seen}");
             }
         }
+        // An account with an empty password: Enter at the prompt is no password, and the questions go on.
+        let first = format!(
+            "auth required {} noprompt authtok=\n",
+            built("pam_promptok.so").display()
+        );
+        host.stack("login", &host.lines(&first, ""));
+        let seen = host.login("alice", &["", "", ""]);
+        assert_eq!(seen.result(), AUTH_ERR, "{seen}");
+        assert_eq!(seen.events("MFA-2110").len(), 0, "{seen}");
+        assert_eq!(seen.prompts(), [PROMPT; 3], "{seen}");
         // What sshd puts in the place of an answer of somebody whom it does not want, in the length of what was typed:
         // asked about as often as a wrong code, and charged to nobody.
         let before = host.state("alice");
