@@ -116,6 +116,15 @@ fn a_wrong_value_is_named_by_line_and_column_with_what_to_write() {
 }
 
 #[test]
+fn a_password_that_stands_where_its_file_should_is_not_repeated() {
+    let message = error("[courier.telegram]\ntoken = \"12345:AA/bb\"");
+    assert_eq!(
+        message,
+        "3:9: this is no file name; write the name of a file in paths.credentials, without /"
+    );
+}
+
+#[test]
 fn every_section_refuses_a_key_that_it_does_not_know() {
     for section in [
         "paths",

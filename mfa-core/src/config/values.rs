@@ -122,7 +122,7 @@ impl<const MIN: u64, const MAX: u64> FromNode for Span<MIN, MAX> {
 
 /// Declares a string type that is checked as it is read: `check` says what to write instead.
 macro_rules! checked_string {
-    ($(#[$doc:meta])* $name:ident($inner:ty), $check:expr, $instead:literal) => {
+    ($(#[$doc:meta])* $name:ident($inner:ty), $check:expr, $instead:literal $(, hidden: $hidden:literal)?) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct $name($inner);
@@ -143,7 +143,13 @@ macro_rules! checked_string {
                 if check(text) {
                     Ok(Self(<$inner>::from(text)))
                 } else {
-                    Err(Wrong::new(&node, format!("{text:?} {}", $instead)))
+                    let shown = if false $(|| $hidden)? {
+                        // Somebody may have written the password itself here; this text is logged.
+                        String::new()
+                    } else {
+                        format!("{text:?} ")
+                    };
+                    Err(Wrong::new(&node, format!("{shown}{}", $instead)))
                 }
             }
         }
@@ -249,7 +255,8 @@ checked_string!(
     /// Name of a file in a folder that another key names.
     FileName(String),
     |text| !text.is_empty() && text != "." && text != ".." && !text.contains('/') && is_printable(text),
-    "is no file name; write the name of a file in paths.credentials, without /"
+    "this is no file name; write the name of a file in paths.credentials, without /",
+    hidden: true
 );
 as_str!(FileName);
 
