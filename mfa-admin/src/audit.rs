@@ -13,8 +13,6 @@ const NO_LOGIN_UID: u32 = u32::MAX;
 pub(crate) struct SystemLog<'a> {
     connection: Connection,
     output: &'a Output,
-    /// `MFA-nnnn` of the first line that told of a failure: why a code was refused.
-    pub(crate) refusal: Option<String>,
 }
 
 enum Connection {
@@ -30,7 +28,6 @@ impl<'a> SystemLog<'a> {
         Self {
             connection: Connection::NotYet,
             output,
-            refusal: None,
         }
     }
 
@@ -56,9 +53,6 @@ impl<'a> SystemLog<'a> {
 
 impl AuditLog for SystemLog<'_> {
     fn write(&mut self, severity: Severity, line: &str) {
-        if self.refusal.is_none() {
-            self.refusal = failed_event(line);
-        }
         if matches!(self.connection, Connection::NotYet) {
             self.connect();
         }
@@ -76,14 +70,6 @@ impl AuditLog for SystemLog<'_> {
             self.connection = self.give_up("syslog takes no lines");
         }
     }
-}
-
-/// The number of a line's event, if that is a failure. What people chose stands further back in a line.
-fn failed_event(line: &str) -> Option<String> {
-    let mut words = line.strip_prefix("mfa v=1 id=")?.split(' ');
-    let number = words.next()?;
-    let is_failure = words.nth(1)? == "outcome=failure";
-    is_failure.then(|| number.to_owned())
 }
 
 /// Who changes something: the login uid, which sudo and su leave as it is; else whom sudo names; else
@@ -116,29 +102,5 @@ mod tests {
         assert_eq!(acting_uid(Some("4294967295"), Some("1001"), 0), 1001);
         assert_eq!(acting_uid(None, Some("x"), 7), 7);
         assert_eq!(acting_uid(None, None, 0), 0);
-    }
-
-    #[test]
-    fn the_first_failure_is_remembered() {
-        let output = Output::new(true, true);
-        let mut log = SystemLog::new(&output);
-        log.connection = Connection::None;
-        log.write(
-            Severity::Info,
-            "mfa v=1 id=MFA-1004 event=challenge outcome=info user=\"a\"",
-        );
-        log.write(
-            Severity::Notice,
-            "mfa v=1 id=MFA-2101 event=bad_code outcome=failure user=\"a\"",
-        );
-        log.write(
-            Severity::Notice,
-            "mfa v=1 id=MFA-2204 event=became_locked outcome=failure",
-        );
-        log.write(
-            Severity::Notice,
-            "authentication failure; logname= id=MFA-1",
-        );
-        assert_eq!(log.refusal.as_deref(), Some("MFA-2101"));
     }
 }

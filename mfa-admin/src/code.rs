@@ -1,6 +1,6 @@
 //! `code verify`: a code from standard input, judged and counted like one at a login.
 
-use mfa_core::audit::AuditTrail;
+use mfa_core::audit::{AuditTrail, Event};
 use mfa_core::config::Config;
 use mfa_core::hex;
 use mfa_core::login::{self, LoginOutcome, Ports, Prompt, PromptError, Setting};
@@ -84,9 +84,8 @@ fn verify(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
             "Accepted.",
         )),
         LoginOutcome::Refused => {
-            // The outcome alone does not tell, on purpose; the line that was just written does.
-            drop(log);
-            Err(refusal(user, context.log.borrow().refusal.as_deref()))
+            // The outcome alone does not tell, on purpose; the lines that were written do.
+            Err(refusal(user, trail.first_failure()))
         }
         LoginOutcome::Skipped => Err(Failure::refused(
             format!(
@@ -141,35 +140,35 @@ fn request(context: &Context<'_>, person: &Person, name: &str) -> LoginRequest {
     }
 }
 
-/// Why a code was refused, from the number of the line that says so.
-fn refusal(user: &str, event: Option<&str>) -> Failure {
+/// Why a code was refused, from the event that says so.
+fn refusal(user: &str, event: Option<Event>) -> Failure {
     let name = shown(user);
     let (kind, message) = match event {
-        Some("MFA-2201") => (
+        Some(Event::Throttled) => (
             Kind::Throttled,
             format!("too many failures of {name} in a short time"),
         ),
-        Some("MFA-2202") => (
+        Some(Event::RefusedWhileLocked) => (
             Kind::Locked,
             format!("{name} is locked after too many failures in a row"),
         ),
-        Some("MFA-2203") => (
+        Some(Event::RefusedWhileDisabled) => (
             Kind::Locked,
             format!("{name} is disabled until `mfa-admin user unlock`"),
         ),
-        Some("MFA-2206") => (
+        Some(Event::Busy) => (
             Kind::Failed,
             "the login state is locked by another process".to_owned(),
         ),
-        Some("MFA-2102") => (Kind::Refused, "the code was used before".to_owned()),
-        Some("MFA-2104") => (Kind::Refused, format!("{name} is not approved")),
-        Some("MFA-2105") => (
+        Some(Event::Replayed) => (Kind::Refused, "the code was used before".to_owned()),
+        Some(Event::NotApproved) => (Kind::Refused, format!("{name} is not approved")),
+        Some(Event::WrongDevice) => (
             Kind::Refused,
             format!("{name} is not assigned to this host"),
         ),
-        Some("MFA-2108") => (Kind::Refused, format!("{name} has no app")),
-        Some("MFA-2109") => (Kind::Refused, format!("{name} is suspended")),
-        Some("MFA-4003") => (
+        Some(Event::NotEnrolled) => (Kind::Refused, format!("{name} has no app")),
+        Some(Event::Suspended) => (Kind::Refused, format!("{name} is suspended")),
+        Some(Event::ClockRollback) => (
             Kind::Refused,
             "the clock is behind the last accepted code".to_owned(),
         ),
@@ -189,11 +188,11 @@ mod tests {
     #[test]
     fn throttled_and_locked_have_an_exit_code_of_their_own() {
         for (event, code) in [
-            (Some("MFA-2201"), 6),
-            (Some("MFA-2202"), 6),
-            (Some("MFA-2203"), 6),
-            (Some("MFA-2101"), 1),
-            (Some("MFA-2102"), 1),
+            (Some(Event::Throttled), 6),
+            (Some(Event::RefusedWhileLocked), 6),
+            (Some(Event::RefusedWhileDisabled), 6),
+            (Some(Event::BadCode), 1),
+            (Some(Event::Replayed), 1),
             (None, 1),
         ] {
             assert_eq!(refusal("alice", event).kind.exit_code(), code, "{event:?}");

@@ -7,7 +7,7 @@ use mfa_core::device::DeviceId;
 use mfa_core::host;
 use mfa_core::otp::Authenticator;
 use mfa_core::policy::{self, AccountDecision, Decision, DenyReason, SkipReason};
-use mfa_core::record::{App, Method, UserRecord};
+use mfa_core::record::{Method, UserRecord};
 use mfa_core::request::{Account, Caller, LoginRequest, RemoteHost, UserName, find_account};
 use mfa_core::seal::SealingKey;
 use mfa_core::secure_file::Owner;
@@ -522,7 +522,9 @@ fn walk_state(
     let mut usable = 0;
     for app in &record.apps {
         let label = shown(app.label.get());
-        if let Err(error) = opens(ground, record, app) {
+        let window = ground.config.app.window.get();
+        let opened = Authenticator::open(&ground.key, &record.user, app, window);
+        if let Err(error) = opened {
             walk.note("app", format!("{label}: {error}"));
         } else if let Some(at) = behind
             .iter()
@@ -576,15 +578,4 @@ fn behind<'a>(
         Some((app.id.get().as_str(), at))
     })
     .collect()
-}
-
-fn opens(ground: &Ground, record: &UserRecord, app: &App) -> Result<(), String> {
-    let purpose = App::seal_purpose(&app.id);
-    let secret = ground
-        .key
-        .open(record.user.as_str(), &purpose, &app.secret)
-        .map_err(|error| error.to_string())?;
-    Authenticator::of_app(app, &secret, ground.config.app.window.get())
-        .map(|_| ())
-        .map_err(|error| error.to_string())
 }

@@ -292,14 +292,8 @@ fn make_store(config: &Config, made: &mut Made<'_, '_>) -> Result<(), Failure> {
     let path = config.paths.store.as_path();
     let is_new = make_folder(path, 0o700)?;
     made.note(is_new, "store", path);
-    let is_whole = |store: &FileStore| {
-        let names = store.state_folder().names().unwrap_or_default();
-        names
-            .iter()
-            .filter(|name| name.to_string_lossy().starts_with("%decoy-"))
-            .count()
-            == 256
-    };
+    let is_missing = |error: &FileError| error.problem == Problem::Missing;
+    let is_whole = |store: &FileStore| !store.decoy_problems().iter().any(is_missing);
     let present = FileStore::open(path, Owner::ROOT, &config.ignore_unknown);
     if present.as_ref().is_ok_and(is_whole) {
         return Ok(());

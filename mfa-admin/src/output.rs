@@ -273,6 +273,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn text_from_outside_cannot_move_the_cursor() {
+        assert_eq!(shown("pam_x.so\r\u{1b}[2J"), "pam_x.so\\r\\u{1b}[2J");
+    }
+
+    #[test]
     fn text_is_wrapped_at_blanks_and_long_words_stay_whole() {
         let text = wrap("ok    ", "      ", &"word ".repeat(30));
         assert!(

@@ -195,6 +195,7 @@ pub struct AuditTrail {
     device: Option<DeviceId>,
     login: String,
     lines: u32,
+    first_failure: Option<Event>,
 }
 
 impl AuditTrail {
@@ -218,6 +219,7 @@ impl AuditTrail {
             device: None,
             login,
             lines,
+            first_failure: None,
         };
         trail.of_account(request.account.as_ref());
         trail
@@ -257,6 +259,12 @@ impl AuditTrail {
         self.lines
     }
 
+    /// The first event that was a failure: why somebody was refused, for those who may know.
+    #[must_use]
+    pub fn first_failure(&self) -> Option<Event> {
+        self.first_failure
+    }
+
     /// Writes a line.
     pub fn log(&mut self, to: &mut dyn AuditLog, event: Event, entry: &Entry<'_>) {
         self.log_at(to, event, event.severity(), entry);
@@ -271,6 +279,9 @@ impl AuditTrail {
         entry: &Entry<'_>,
     ) {
         self.lines = self.lines.saturating_add(1);
+        if event.outcome() == Outcome::Failure {
+            self.first_failure.get_or_insert(event);
+        }
         to.write(severity, &self.line(event, entry));
     }
 
@@ -534,6 +545,19 @@ mod tests {
             lines(&mut named, Event::UnknownUser, &Entry::default())[0]
                 .contains(" user=\"alice\" uid=- ")
         );
+    }
+
+    #[test]
+    fn the_first_failure_is_remembered() {
+        let mut trail = trail(&request());
+        for (event, remembered) in [
+            (Event::Challenge, None),
+            (Event::BadCode, Some(Event::BadCode)),
+            (Event::BecameLocked, Some(Event::BadCode)),
+        ] {
+            lines(&mut trail, event, &Entry::default());
+            assert_eq!(trail.first_failure(), remembered);
+        }
     }
 
     #[test]

@@ -78,10 +78,8 @@ pub(crate) fn read_with<T>(
             "this is not UTF-8; write the file as UTF-8 text".to_owned(),
         )
     })?;
-    let mut root = DeTable::parse(text).map_err(|error| {
-        let wrong = wrong_of(&error);
-        at(text, wrong.offset, wrong.message)
-    })?;
+    let place = |wrong: Wrong| at(text, wrong.offset, wrong.message);
+    let mut root = DeTable::parse(text).map_err(|error| place(wrong_of(&error)))?;
     check_version(text, root.get_ref())?;
     let own;
     let listed = match ignore {
@@ -91,31 +89,27 @@ pub(crate) fn read_with<T>(
             &own
         }
     };
+    let read = |value, has_ignored_keys| Read {
+        value,
+        has_ignored_keys,
+    };
+    if listed.is_empty() {
+        return convert(root).map(|value| read(value, false)).map_err(place);
+    }
     let mut has_ignored_keys = false;
-    while !listed.is_empty() {
+    loop {
         match convert(root.clone()) {
-            Ok(value) => {
-                return Ok(Read {
-                    value,
-                    has_ignored_keys,
-                });
-            }
-            Err(wrong) if wrong.is_unknown_key => {
-                let mut paths = listed.iter();
-                if !paths.any(|path| remove(root.get_mut(), path, wrong.offset)) {
-                    return Err(at(text, wrong.offset, wrong.message));
-                }
+            Ok(value) => return Ok(read(value, has_ignored_keys)),
+            Err(wrong)
+                if wrong.is_unknown_key
+                    && listed
+                        .iter()
+                        .any(|path| remove(root.get_mut(), path, wrong.offset)) =>
+            {
                 has_ignored_keys = true;
             }
-            Err(wrong) => return Err(at(text, wrong.offset, wrong.message)),
+            Err(wrong) => return Err(place(wrong)),
         }
-    }
-    match convert(root) {
-        Ok(value) => Ok(Read {
-            value,
-            has_ignored_keys,
-        }),
-        Err(wrong) => Err(at(text, wrong.offset, wrong.message)),
     }
 }
 

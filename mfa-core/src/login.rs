@@ -482,19 +482,16 @@ fn find<'a>(
     let (mut right, mut used, mut trouble) = (None, None, None);
     let (mut has_asked, mut is_behind) = (false, false);
     for app in &record.apps {
-        let authenticator = match open(setting, record, app) {
+        let authenticator = match Authenticator::open(setting.key, &record.user, app, window) {
             Ok(authenticator) => authenticator,
             Err(error) => {
-                trouble = Some(error);
+                trouble = Some(error.to_string());
                 continue;
             }
         };
         let last = state.last_step(&app.id);
-        let latest = authenticator
-            .step_at(seconds)
-            .saturating_add(u64::from(window));
         let matching = authenticator.matching_step(code, seconds);
-        if last.is_some_and(|last| latest < last) {
+        if state.is_ahead_of(seconds, window, &app.id) {
             is_behind = true;
             continue;
         }
@@ -516,19 +513,6 @@ fn find<'a>(
         (None, None, Some(error)) => Found::NoSecretOpens(error),
         (None, None, None) => Found::Nothing,
     }
-}
-
-fn open(setting: &Setting<'_>, record: &UserRecord, app: &App) -> Result<Authenticator, String> {
-    let secret = setting
-        .key
-        .open(
-            record.user.as_str(),
-            &App::seal_purpose(&app.id),
-            &app.secret,
-        )
-        .map_err(|error| error.to_string())?;
-    Authenticator::of_app(app, &secret, setting.config.app.window.get())
-        .map_err(|error| error.to_string())
 }
 
 /// Decrypts and computes as much as for a user with one app.

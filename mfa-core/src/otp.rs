@@ -6,6 +6,8 @@ use totp_rs::{Builder, Secret, Totp};
 use zeroize::Zeroizing;
 
 use crate::record::{Algorithm, App};
+use crate::request::UserName;
+use crate::seal::{SealError, SealingKey};
 
 /// RFC 4226, 4 (R6): a shared secret has at least 128 bits.
 pub const MIN_SECRET_LEN: usize = 16;
@@ -99,10 +101,29 @@ impl fmt::Display for UnusableSecret {
 
 impl std::error::Error for UnusableSecret {}
 
+/// Why the authenticator in a record is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// The secret does not open.
+    Sealed(SealError),
+    /// It opens, and is no secret.
+    Unusable(UnusableSecret),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sealed(error) => error.fmt(f),
+            Self::Unusable(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
 /// What makes codes and checks them.
 pub struct Authenticator {
     totp: Totp,
-    period: u64,
 }
 
 impl Authenticator {
@@ -127,16 +148,15 @@ impl Authenticator {
             Algorithm::Sha256 => totp_rs::Algorithm::SHA256,
             Algorithm::Sha512 => totp_rs::Algorithm::SHA512,
         };
-        let period = u64::from(period);
         let totp = Builder::new()
             .with_algorithm(algorithm)
             .with_digits(digits)
-            .with_step_duration(period)
+            .with_step_duration(u64::from(period))
             .with_skew(u16::try_from(window).unwrap_or(u16::MAX))
             .with_secret(Secret::new(secret.into()))
             .build()
             .map_err(|_| UnusableSecret)?;
-        Ok(Self { totp, period })
+        Ok(Self { totp })
     }
 
     /// The authenticator of an enrolled app.
@@ -154,6 +174,24 @@ impl Authenticator {
         )
     }
 
+    /// The authenticator of an app as it stands in a user's record.
+    ///
+    /// # Errors
+    ///
+    /// The secret does not open with this key, or can't be used.
+    pub fn open(
+        key: &SealingKey,
+        user: &UserName,
+        app: &App,
+        window: u32,
+    ) -> Result<Self, OpenError> {
+        let purpose = App::seal_purpose(&app.id);
+        let secret = key
+            .open(user.as_str(), &purpose, &app.secret)
+            .map_err(OpenError::Sealed)?;
+        Self::of_app(app, &secret, window).map_err(OpenError::Unusable)
+    }
+
     /// One whose codes nobody has, that costs as much to ask as a real one.
     ///
     /// # Errors
@@ -161,12 +199,6 @@ impl Authenticator {
     /// Never: the secret is long enough.
     pub fn decoy(window: u32) -> Result<Self, UnusableSecret> {
         Self::new(&[0x5a; SECRET_LEN], Algorithm::Sha1, 6, 30, window)
-    }
-
-    /// The step at a time (RFC 6238, 4.2).
-    #[must_use]
-    pub fn step_at(&self, unix_seconds: u64) -> u64 {
-        unix_seconds / self.period
     }
 
     /// The step within the window whose code this is, if it is one.

@@ -150,6 +150,16 @@ impl LoginState {
             .map(|accepted| accepted.step)
     }
 
+    /// Whether the clock is behind the last accepted step of an app: no code of it can be right then
+    /// (`clock_rollback`).
+    #[must_use]
+    pub fn is_ahead_of(&self, unix_seconds: u64, window: u32, app: &AppId) -> bool {
+        let mut steps = self.steps.iter();
+        steps.any(|accepted| {
+            accepted.app == *app && accepted.is_from_the_future(unix_seconds, window)
+        })
+    }
+
     /// Notes that a step was used; a smaller one than the last changes nothing.
     pub fn accept_step(&mut self, app: &App, step: u64) {
         let used = AcceptedStep {

@@ -75,27 +75,9 @@ impl Check {
     }
 }
 
-/// Text from a file or a program, fit for one line of a terminal: control characters are escaped.
-pub(crate) fn shown(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() {
-                c.escape_default().to_string()
-            } else {
-                c.to_string()
-            }
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_from_outside_cannot_move_the_cursor() {
-        assert_eq!(shown("pam_x.so\r\u{1b}[2J"), "pam_x.so\\r\\u{1b}[2J");
-    }
 
     #[test]
     fn a_failure_is_worse_than_a_warning() {

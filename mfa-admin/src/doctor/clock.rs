@@ -7,8 +7,9 @@ use std::process::Command;
 
 use mfa_core::clock::{Moment, rfc3339};
 
-use super::check::{Check, shown};
+use super::check::Check;
 use super::program;
+use crate::output::shown;
 
 /// 2025-01-01: no host that runs this release has an earlier one.
 const EARLIEST: u64 = 1_735_689_600;

@@ -10,9 +10,10 @@ use mfa_core::request;
 use mfa_core::secure_file::{self, FileError, Folder, Owner, Privacy, Problem};
 use nix::errno::Errno;
 
-use super::check::{Check, Status, shown};
+use super::check::{Check, Status};
 use super::quoted;
 use super::tally::Tally;
+use crate::output::shown;
 
 /// An error's text, fit for one line and ended like a sentence.
 pub(super) fn sentence(error: &impl fmt::Display) -> String {

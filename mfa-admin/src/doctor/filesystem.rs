@@ -6,7 +6,8 @@ use std::path::Path;
 use nix::sys::statfs::statfs;
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-use super::check::{Check, shown};
+use super::check::Check;
+use crate::output::shown;
 
 /// Less is soon used up by states of new users, 4 KiB each.
 const LITTLE_SPACE: u64 = 16 << 20;

@@ -27,7 +27,9 @@ use mfa_core::device::DeviceId;
 use mfa_core::host::{self, HostError};
 use mfa_core::secure_file::{Owner, Problem};
 
-use check::{Check, shown};
+use check::Check;
+
+use crate::output::shown;
 
 /// Somebody who surely has no record, where nobody better can be found.
 const NOBODY: &str = "mfa-doctor-nobody";

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use mfa_core::secure_file::{Folder, Owner};
 
-use super::check::{Check, shown};
+use super::check::Check;
 use super::files;
 use super::quoted;
 use super::tally::Tally;
+use crate::output::shown;
 
 const NAME: &str = "pam_mfa.so";
 

@@ -5,8 +5,9 @@ use mfa_core::host::{self, HostError};
 use mfa_core::seal::SealingKey;
 use mfa_core::secure_file::Problem;
 
-use super::check::{Check, shown};
+use super::check::Check;
 use super::{Scope, files};
+use crate::output::shown;
 
 /// The key, where it can be used.
 pub(super) fn key(scope: &Scope, config: &Config, checks: &mut Vec<Check>) -> Option<SealingKey> {

@@ -9,17 +9,17 @@ use mfa_core::config::Config;
 use mfa_core::device::DeviceId;
 use mfa_core::otp::Authenticator;
 use mfa_core::policy::{self, Decision, DenyReason};
-use mfa_core::record::{App, UserRecord};
+use mfa_core::record::UserRecord;
 use mfa_core::request::{self, Account, Caller, LoginRequest, UserName};
 use mfa_core::seal::SealingKey;
-use mfa_core::secure_file::{BlockError, FileError, Privacy, Problem};
+use mfa_core::secure_file::{BlockError, FileError, Problem};
 use mfa_core::state::LoginState;
 use mfa_core::store::{FileStore, Store, StoreError, Subject};
 use mfa_core::throttle::{self, Limits, Verdict};
 
-use super::check::shown;
 use super::quoted;
 use super::tally::Tally;
+use crate::output::shown;
 
 /// The name service may be a server far away, and read a long file for each name.
 const NSS_TIME: Duration = Duration::from_secs(2);
@@ -171,14 +171,16 @@ impl Surveyor<'_> {
     fn secrets(&self, record: &UserRecord, survey: &mut Survey) {
         let Some(key) = self.key else { return };
         for app in &record.apps {
-            match opens(key, record, app) {
-                Ok(()) => survey.opened += 1,
+            match Authenticator::open(key, &record.user, app, 0) {
+                Ok(_) => survey.opened += 1,
                 Err(why) => {
                     let label = shown(app.label.get());
                     survey
                         .sealed
                         .add(format!("{} ({label})", name(&record.user)));
-                    survey.first_sealed.get_or_insert_with(|| shown(&why) + ".");
+                    survey
+                        .first_sealed
+                        .get_or_insert_with(|| shown(&why.to_string()) + ".");
                     survey
                         .first_sealed_user
                         .get_or_insert_with(|| name(&record.user));
@@ -219,7 +221,11 @@ impl Surveyor<'_> {
         survey: &mut Survey,
     ) {
         let apps = record.map_or(&[][..], |record| &record.apps);
-        if apps.iter().any(|app| self.is_ahead(&state, app)) {
+        let (seconds, window) = (self.now.unix_seconds(), self.config.app.window.get());
+        if apps
+            .iter()
+            .any(|app| state.is_ahead_of(seconds, window, &app.id))
+        {
             survey.ahead.add(name(user));
         }
         state.advance(self.now);
@@ -230,26 +236,14 @@ impl Surveyor<'_> {
         }
     }
 
-    /// `clock_rollback`: every code that could come now was used already, or so it seems.
-    fn is_ahead(&self, state: &LoginState, app: &App) -> bool {
-        let step = self.now.unix_seconds() / u64::from(*app.period.get());
-        let window = u64::from(self.config.app.window.get());
-        state
-            .last_step(&app.id)
-            .is_some_and(|last| step.saturating_add(window) < last)
-    }
-
     /// The states that are nobody's: a login mends what is wrong in them, not whose they are.
     fn decoys(&self, survey: &mut Survey) {
-        let folder = self.store.state_folder();
-        for index in 0..=u8::MAX {
-            match folder.read(&format!("%decoy-{index:02X}"), Privacy::Private) {
-                Ok(_) => {}
-                Err(error) if error.problem == Problem::Missing => survey.missing_decoys += 1,
-                Err(error) => {
-                    survey.state_files.add(shown(&error.to_string()));
-                    survey.first_state_file.get_or_insert(error);
-                }
+        for error in self.store.decoy_problems() {
+            if error.problem == Problem::Missing {
+                survey.missing_decoys += 1;
+            } else {
+                survey.state_files.add(shown(&error.to_string()));
+                survey.first_state_file.get_or_insert(error);
             }
         }
     }
@@ -284,16 +278,6 @@ impl Survey {
         }
         self.asked += 1;
     }
-}
-
-fn opens(key: &SealingKey, record: &UserRecord, app: &App) -> Result<(), String> {
-    let purpose = App::seal_purpose(&app.id);
-    let secret = key
-        .open(record.user.as_str(), &purpose, &app.secret)
-        .map_err(|error| error.to_string())?;
-    Authenticator::of_app(app, &secret, 0)
-        .map(drop)
-        .map_err(|error| error.to_string())
 }
 
 /// A user's name as a command would take it.

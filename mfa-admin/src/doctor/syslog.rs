@@ -4,7 +4,8 @@ use std::io;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 
-use super::check::{Check, shown};
+use super::check::Check;
+use crate::output::shown;
 
 /// Connects to the socket, and sends nothing.
 pub(super) fn check(path: &Path) -> Check {

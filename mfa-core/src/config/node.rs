@@ -55,8 +55,13 @@ impl FromNode for i64 {
 
 impl FromNode for u64 {
     fn from_node(node: Node<'_>) -> Result<Self, Wrong> {
-        let wrong = Wrong::of_type(&node, "a whole number");
-        Self::try_from(i64::from_node(node)?).map_err(|_| wrong)
+        let offset = node.span().start;
+        let number = i64::from_node(node)?;
+        Self::try_from(number).map_err(|_| Wrong {
+            offset,
+            message: format!("the number {number} can't stand here; write a whole number"),
+            is_unknown_key: false,
+        })
     }
 }
 

@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat};
-use nix::sys::stat::{FileStat, Mode, fstat, major, minor};
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::sys::stat::{FileStat, fstat, major, minor};
 use nix::sys::uio::{pread, pwrite};
-use nix::unistd::{fdatasync, fsync, ftruncate, linkat};
+use nix::unistd::{fdatasync, fsync, ftruncate};
 use sha2::{Digest, Sha256};
 
 use super::{FileError, Folder, Privacy, Problem};
@@ -109,59 +109,10 @@ impl Folder {
     ///
     /// The system refuses, or the payload is too large.
     pub fn create_block(&self, name: &str, payload: &[u8]) -> Result<bool, BlockError> {
-        let path = self.path.join(name);
-        let fail = |errno| BlockError::File(FileError::system(&path, errno));
-        let mut bytes =
-            encode_slot(0, payload).ok_or_else(|| BlockError::TooLarge(path.clone()))?;
-        bytes.extend(encode_slot(1, payload).ok_or_else(|| BlockError::TooLarge(path.clone()))?);
-        let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
-        let fd = openat(&self.fd, ".", flags, Mode::from_bits_truncate(0o600)).map_err(fail)?;
-        if write_at(&fd, &bytes, 0).map_err(fail)? != bytes.len() {
-            return Err(BlockError::CutShort(path));
-        }
-        self.own(&fd, 0o600).map_err(fail)?;
-        fsync(&fd).map_err(fail)?;
-        self.name_new_file(&fd, name).map_err(fail)
-    }
-
-    /// Makes a file that holds `bytes`; `false` where there is one of that name already, which stays
-    /// as it is. The file has no name until it is whole and on disk.
-    ///
-    /// # Errors
-    ///
-    /// The system refuses.
-    pub fn create_file(&self, name: &str, mode: u32, bytes: &[u8]) -> Result<bool, FileError> {
-        let fail = |errno| FileError::system(&self.path.join(name), errno);
-        let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
-        let fd = openat(&self.fd, ".", flags, Mode::from_bits_truncate(0o600)).map_err(fail)?;
-        super::write_all(&fd, bytes)
-            .and_then(|()| self.own(&fd, mode))
-            .and_then(|()| fsync(&fd))
-            .and_then(|()| self.name_new_file(&fd, name))
-            .map_err(fail)
-    }
-
-    /// Gives a file without a name its first one; `false` where another file has it.
-    fn name_new_file(&self, fd: &OwnedFd, name: &str) -> Result<bool, Errno> {
-        // AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH, the other way needs /proc.
-        let linked = linkat(fd, "", &self.fd, name, AtFlags::AT_EMPTY_PATH).or_else(|errno| {
-            if errno == Errno::EEXIST {
-                return Err(errno);
-            }
-            let through_proc = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(fd));
-            linkat(
-                AT_FDCWD,
-                through_proc.as_str(),
-                &self.fd,
-                name,
-                AtFlags::AT_SYMLINK_FOLLOW,
-            )
-        });
-        match linked {
-            Ok(()) => fsync(&self.fd).map(|()| true),
-            Err(Errno::EEXIST) => Ok(false),
-            Err(errno) => Err(errno),
-        }
+        let too_large = || BlockError::TooLarge(self.path.join(name));
+        let mut bytes = encode_slot(0, payload).ok_or_else(too_large)?;
+        bytes.extend(encode_slot(1, payload).ok_or_else(too_large)?);
+        Ok(self.create_file(name, 0o600, &bytes)?)
     }
 
     /// Opens a block and waits for its lock, at most as long as `patience`.

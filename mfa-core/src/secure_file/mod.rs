@@ -7,13 +7,13 @@ mod block;
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat, readlinkat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
-use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, fchown, fsync, unlinkat};
+use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, fchown, fsync, linkat, unlinkat};
 use zeroize::Zeroizing;
 
 pub use block::{BLOCK_SIZE, Block, BlockError, MAX_PAYLOAD};
@@ -381,6 +381,49 @@ impl Folder {
             };
         }
         Err(FileError::new(&path(), Problem::Missing))
+    }
+
+    /// Makes a file that holds `bytes`; `false` where there is one of that name already, which stays
+    /// as it is. The file has no name until it is whole and on disk.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses.
+    pub fn create_file(&self, name: &str, mode: u32, bytes: &[u8]) -> Result<bool, FileError> {
+        let fail = |errno| FileError::system(&self.path.join(name), errno);
+        if self.stat(name).is_ok() {
+            return Ok(false);
+        }
+        let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
+        let fd = openat(&self.fd, ".", flags, Mode::from_bits_truncate(0o600)).map_err(fail)?;
+        write_all(&fd, bytes)
+            .and_then(|()| self.own(&fd, mode))
+            .and_then(|()| fsync(&fd))
+            .and_then(|()| self.name_new_file(&fd, name))
+            .map_err(fail)
+    }
+
+    /// Gives a file without a name its first one; `false` where another file has it.
+    fn name_new_file(&self, fd: &OwnedFd, name: &str) -> Result<bool, Errno> {
+        // AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH, the other way needs /proc.
+        let linked = linkat(fd, "", &self.fd, name, AtFlags::AT_EMPTY_PATH).or_else(|errno| {
+            if errno == Errno::EEXIST {
+                return Err(errno);
+            }
+            let through_proc = format!("/proc/self/fd/{}", fd.as_raw_fd());
+            linkat(
+                AT_FDCWD,
+                through_proc.as_str(),
+                &self.fd,
+                name,
+                AtFlags::AT_SYMLINK_FOLLOW,
+            )
+        });
+        match linked {
+            Ok(()) => fsync(&self.fd).map(|()| true),
+            Err(Errno::EEXIST) => Ok(false),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// Puts a file in the place of the one of that name, or where there is none: all of it or nothing,

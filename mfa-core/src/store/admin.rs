@@ -3,7 +3,7 @@
 use super::{FileStore, StoreError, decoy_name, encode, protected, record_name};
 use crate::record::UserRecord;
 use crate::request::UserName;
-use crate::secure_file::{Folder, Problem};
+use crate::secure_file::{FileError, Folder, Privacy, Problem};
 use crate::state::LoginState;
 
 /// A state as an administrator looks at it.
@@ -156,6 +156,14 @@ impl FileStore {
         })
     }
 
+    /// What is wrong with the files of the decoys, those that are missing included.
+    #[must_use]
+    pub fn decoy_problems(&self) -> Vec<FileError> {
+        (0..=u8::MAX)
+            .filter_map(|index| self.state.read(&decoy_name(index), Privacy::Private).err())
+            .collect()
+    }
+
     /// Names of files in the store's folders that no verb of ours made, as paths.
     ///
     /// # Errors
@@ -187,10 +195,7 @@ impl FileStore {
     ///
     /// The folder can't be read, or what is there can't be trusted.
     pub fn has_state(&self, user: &UserName) -> Result<bool, StoreError> {
-        match self
-            .state
-            .read(user.file_name(), crate::secure_file::Privacy::Private)
-        {
+        match self.state.read(user.file_name(), Privacy::Private) {
             Ok(_) => Ok(true),
             Err(error) if error.problem == Problem::Missing => Ok(false),
             Err(error) => Err(error.into()),

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::service::{Entry, Kind, Service};
 use super::{Places, Report, ServiceSummary};
-use crate::doctor::check::{Check, Status, shown};
+use crate::doctor::check::{Check, Status};
+use crate::output::shown;
 
 /// The control that DESIGN §4 gives our line.
 pub(super) const OUR_CONTROL: &str = "[success=ok ignore=ignore default=die]";

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::control::Control;
 use super::lines::{Assembled, Lines, Token, Tokens};
-use crate::doctor::check::shown;
+use crate::output::shown;
 
 /// How deep substacks may stand in one another (`PAM_SUBSTACK_MAX_LEVEL`).
 pub(super) const LEVELS: usize = 16;

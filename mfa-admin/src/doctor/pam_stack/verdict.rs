@@ -6,7 +6,8 @@ use super::explore::{Ending, Mfa, Passer, Proof, Ways, ways};
 use super::judge::{Judge, OUR_CONTROL};
 use super::known::{Known, Role, known};
 use super::service::{Entry, Facility, Kind, Service};
-use crate::doctor::check::{Check, Status, shown};
+use crate::doctor::check::{Check, Status};
+use crate::output::shown;
 
 /// Services in which `pam_rootok` looks at the person's own uid, not at that of a daemon.
 const ROOTOK_SERVICES: [&str; 12] = [

@@ -10,9 +10,10 @@ mod settings;
 
 use std::path::Path;
 
-use crate::doctor::check::{Check, shown};
+use crate::doctor::check::Check;
 use crate::doctor::pam_stack::ServiceSummary;
 use crate::doctor::tally::Tally;
+use crate::output::shown;
 use settings::Settings;
 
 /// Users whose configuration is looked at: each is a run of sshd.

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
 
-use crate::doctor::check::shown;
 use crate::doctor::program;
+use crate::output::shown;
 
 /// Of its complaint, in a message.
 const MOST_WORDS: usize = 300;
