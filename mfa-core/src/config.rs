@@ -6,9 +6,10 @@ mod values;
 
 use std::path::{Path, PathBuf};
 
-pub use values::{AbsolutePath, Count, EmptyOrPath, Span};
+pub use values::{AbsolutePath, Count, EmptyOrPath, Sender, Span};
 
 use crate::document::{self, DocumentError, IgnoreUnknown};
+use crate::record::EmailAddress;
 use node::{FromNode, Keys, Node, Wrong, table_node, words};
 
 /// Where the configuration is when nobody says otherwise.
@@ -77,17 +78,17 @@ section!(
         prompt: Prompt = Prompt::default(),
         /// App codes.
         app: App = App::default(),
-        /// Delivered codes (later).
+        /// Delivered codes.
         code: Code = Code::default(),
         /// Failures in a time.
         throttle: Throttle = Throttle::default(),
         /// Failures in a row.
         lockout: Lockout = Lockout::default(),
-        /// Delivery (later).
+        /// Delivery.
         courier: Courier = Courier::default(),
-        /// Notices (later).
+        /// Notices.
         notices: Notices = Notices::default(),
-        /// Texts (later).
+        /// Texts.
         messages: Messages = Messages::default(),
         /// Passphrases (later).
         passphrase: Passphrase = Passphrase::default(),
@@ -295,7 +296,7 @@ section!(
         /// A file in `paths.credentials`.
         password: values::FileName = values::FileName::fixed("smtp-password"),
         /// Who the mails are from.
-        from: values::NonEmpty = values::NonEmpty::fixed("unset"),
+        from: values::Sender = values::Sender::fixed("unset@localhost"),
         /// Certificates to trust instead of the system's roots.
         ca_file: EmptyOrPath = EmptyOrPath::default(),
     }
@@ -359,7 +360,7 @@ section!(
         /// At most one notice of failures a user in this time.
         digest: Span<1, 86_400> = Span::minutes(15),
         /// Addresses of administrators who are told of failures too.
-        admins: Vec<values::NonEmpty> = Vec::new(),
+        admins: Vec<EmailAddress> = Vec::new(),
     }
 );
 
@@ -428,11 +429,6 @@ impl Config {
     pub fn not_in_this_release(&self) -> Vec<&'static str> {
         let defaults = Self::default();
         let later = [
-            ("prompt.first", self.prompt.first != defaults.prompt.first),
-            ("[code]", self.code != defaults.code),
-            ("[courier]", self.courier != defaults.courier),
-            ("[notices]", self.notices != defaults.notices),
-            ("[messages]", self.messages != defaults.messages),
             ("[passphrase]", self.passphrase != defaults.passphrase),
             ("[seal]", self.seal != defaults.seal),
         ];

@@ -7,11 +7,14 @@
 pub mod audit;
 pub mod clock;
 pub mod config;
+pub mod courier;
+
 pub mod device;
 pub mod document;
 pub mod hex;
 pub mod host;
 pub mod login;
+pub mod message;
 pub mod otp;
 pub mod policy;
 pub mod record;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::node::{FromNode, Node, Wrong};
+use crate::record::EmailAddress;
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,6 +267,51 @@ checked_string!(
     "says nothing; write a text without control characters"
 );
 as_str!(NonEmpty);
+
+checked_string!(
+    /// Who a mail is from: `alerts@example.com`, or `MFA <alerts@example.com>`.
+    Sender(String),
+    |text| {
+        let (name, address) = split_sender(text);
+        EmailAddress::parse(address).is_ok()
+            && name.len() <= 128
+            && !name.chars().any(|c| c.is_control() || "\"<>\\".contains(c))
+    },
+    "is no sender; write an address like alerts@example.com, or a name and <alerts@example.com>, without quotes"
+);
+as_str!(Sender);
+
+impl Sender {
+    /// The name; empty where there is only an address.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        split_sender(&self.0).0
+    }
+
+    /// The address.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        split_sender(&self.0).1
+    }
+}
+
+/// Name and address of `NAME <ADDRESS>`, or of an address alone.
+fn split_sender(text: &str) -> (&str, &str) {
+    text.strip_suffix('>')
+        .and_then(|text| text.rsplit_once('<'))
+        .map_or(("", text.trim()), |(name, address)| {
+            (name.trim(), address)
+        })
+}
+
+impl FromNode for EmailAddress {
+    fn from_node(node: Node<'_>) -> Result<Self, Wrong> {
+        let Some(text) = node.get_ref().as_str() else {
+            return Err(Wrong::of_type(&node, "a text in quotes"));
+        };
+        Self::parse(text).map_err(|message| Wrong::new(&node, message))
+    }
+}
 
 checked_string!(
     /// Base of an HTTP interface.

@@ -1,0 +1,1 @@
+//! The texts of codes and notices.

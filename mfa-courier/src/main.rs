@@ -1,0 +1,3 @@
+//! `mfa-courier`: delivers codes and notices, without privileges.
+
+fn main() {}
