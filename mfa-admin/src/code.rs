@@ -2,10 +2,12 @@
 
 use mfa_core::audit::{AuditTrail, Event};
 use mfa_core::config::Config;
+use mfa_core::courier::{Channels, Process};
 use mfa_core::hex;
 use mfa_core::login::{self, LoginOutcome, Ports, Prompt, PromptError, Setting};
 use mfa_core::otp::TypedAnswer;
 use mfa_core::request::{Account, Caller, LoginRequest};
+use mfa_core::secure_file::Owner;
 use serde_json::json;
 
 use crate::ask;
@@ -62,7 +64,9 @@ fn verify(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
         config: &config,
         device: this_device(&config)?,
         key: &house.key()?,
+        channels: Channels::of(&config),
     };
+    let mut courier = Process::new(&config, &context.config_path, Owner::ROOT);
     let request = request(context, &person, name);
     let mut prompt = OneLine { failure: None };
     let mut login = [0; 6];
@@ -74,6 +78,7 @@ fn verify(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
         prompt: &mut prompt,
         clock: &context.clock,
         store: &house.store,
+        courier: &mut courier,
         audit: &mut *log,
     };
     let outcome = login::run(&request, &setting, &mut ports, &mut trail);

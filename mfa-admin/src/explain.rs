@@ -3,6 +3,7 @@
 
 use mfa_core::clock::rfc3339;
 use mfa_core::config::Config;
+use mfa_core::courier::Channels;
 use mfa_core::device::DeviceId;
 use mfa_core::host;
 use mfa_core::otp::Authenticator;
@@ -346,7 +347,13 @@ fn walk_login(context: &Context<'_>, ground: &Ground, request: &LoginRequest, wa
     if let Some(record) = &record {
         describe(config, *device, record, walk);
     }
-    match policy::decide(config, request, record.as_ref(), *device) {
+    match policy::decide(
+        config,
+        Channels::of(config),
+        request,
+        record.as_ref(),
+        *device,
+    ) {
         Decision::Deny(reason) => {
             let (word, message) = denial(reason, request, record.as_ref());
             walk.stop("policy", Prediction::Deny, word, message);

@@ -70,6 +70,12 @@ macro_rules! events {
 }
 
 events! {
+    /// A code was made, and a courier started with it.
+    CodeSent = 1001, "code_sent", Info, Info;
+    /// A code did not get out.
+    DeliveryFailed = 1002, "delivery_failed", Failure, Notice;
+    /// A code was asked for, and too many had been sent.
+    SendThrottled = 1003, "send_throttled", Failure, Notice;
     /// A person is asked for a code.
     Challenge = 1004, "challenge", Info, Info;
     /// A right code.
@@ -80,6 +86,8 @@ events! {
     BadCode = 2101, "bad_code", Failure, Notice;
     /// A code that was used before, or an earlier one.
     Replayed = 2102, "replayed", Failure, Notice;
+    /// The right code, too late.
+    Expired = 2103, "expired", Failure, Notice;
     /// Not on the approved list.
     NotApproved = 2104, "not_approved", Failure, Notice;
     /// Not assigned to this host.
@@ -142,6 +150,8 @@ events! {
     StateReset = 3041, "state_reset", Success, Info;
     /// Steps from the future were cleared.
     StateClockSet = 3042, "state_clock_set", Success, Info;
+    /// A password or token for the courier was kept.
+    CredentialSet = 3051, "credential_set", Success, Info;
     /// The store, the sealing key, or one user's part of them can't be used.
     StoreUnusable = 4001, "store_unusable", Failure, Error;
     /// The configuration can't be used.
@@ -154,6 +164,8 @@ events! {
     NotRoot = 4005, "not_root", Failure, Error;
     /// The name service can't answer.
     NssUnusable = 4006, "nss_unusable", Failure, Error;
+    /// A notice could not be kept for delivery, or not be delivered.
+    NoticeFailed = 5001, "notice_failed", Failure, Error;
     /// A mistake of ours.
     Internal = 9001, "internal", Failure, Error;
 }
@@ -196,6 +208,7 @@ pub struct AuditTrail {
     login: String,
     lines: u32,
     first_failure: Option<Event>,
+    used: Option<(String, String)>,
 }
 
 impl AuditTrail {
@@ -220,6 +233,7 @@ impl AuditTrail {
             login,
             lines,
             first_failure: None,
+            used: None,
         };
         trail.of_account(request.account.as_ref());
         trail
@@ -245,6 +259,17 @@ impl AuditTrail {
     #[must_use]
     pub fn names_the_user(&self) -> bool {
         self.is_known
+    }
+
+    /// From here on it is known what the user got in with: a method, and the label of an app or nothing.
+    pub fn got_in_by(&mut self, method: &str, app: &str) {
+        self.used = Some((method.to_owned(), app.to_owned()));
+    }
+
+    /// What the user got in with; `None` where no code was asked for.
+    #[must_use]
+    pub fn used_method(&self) -> Option<(String, String)> {
+        self.used.clone()
     }
 
     /// Name of the attempt.
@@ -364,6 +389,24 @@ pub fn admin_line(event: Event, user: Option<&str>, actor: &str, entry: &Entry<'
         entry.app.map(|app| quoted(app, MAX_VALUE)),
     );
     explanation(&mut line, entry.reason, entry.detail);
+    line
+}
+
+/// The line of something that happened to a message after its login had ended, or never had one.
+#[must_use]
+pub fn courier_line(
+    event: Event,
+    user: Option<&str>,
+    method: Option<&str>,
+    login: Option<&str>,
+    reason: &str,
+    detail: &str,
+) -> String {
+    let mut line = head(event);
+    field(&mut line, "user", user.map(|user| quoted(user, MAX_VALUE)));
+    field(&mut line, "method", method.map(bare_or_quoted));
+    field(&mut line, "login", login.map(bare_or_quoted));
+    explanation(&mut line, Some(reason), Some(detail));
     line
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::audit::{Event, Severity};
 use crate::config::Config;
+use crate::courier::Channels;
 use crate::device::{DeviceError, DeviceId};
 use crate::document::DocumentError;
 use crate::seal::{SealError, SealingKey};
@@ -20,6 +21,8 @@ pub struct Host {
     pub device: DeviceId,
     /// Records and states.
     pub store: FileStore,
+    /// What can be delivered.
+    pub channels: Channels,
 }
 
 /// Why this host can't check anybody.
@@ -91,6 +94,7 @@ impl Host {
         let store = FileStore::open(config.paths.store.as_path(), owner, &config.ignore_unknown)
             .map_err(|error| HostError::Store(error.into()))?;
         Ok(Self {
+            channels: Channels::of(&config),
             config,
             device,
             store,
@@ -110,6 +114,16 @@ impl Host {
             .map_err(|error| HostError::Store(error.into()))?;
         Ok(key)
     }
+}
+
+/// This host's name, as hostname(1) prints it.
+#[must_use]
+pub fn name() -> String {
+    nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned())
 }
 
 /// Reads the configuration.

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod courier;
+mod critical;
 
 pub mod device;
 pub mod document;
@@ -15,6 +16,7 @@ pub mod hex;
 pub mod host;
 pub mod login;
 pub mod message;
+pub mod notice;
 pub mod otp;
 pub mod policy;
 pub mod record;

@@ -1,22 +1,35 @@
 //! The one story of a login, top to bottom: read, decide, ask, then in one transaction read and decide
 //! again, verify, charge or accept; and only after that say what came of it.
 
+mod account;
+mod judge;
+
+pub use account::{
+    AccountOutcome, SessionPorts, check_account, note_user, open_session, pass_by_account,
+};
+
 use crate::audit::{AuditLog, AuditTrail, Entry, Event, Severity};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, First};
+use crate::courier::{self, Channels, Courier, Document, Report};
 use crate::device::DeviceId;
-use crate::otp::{Authenticator, Code, TypedAnswer};
-use crate::policy::{self, AccountDecision, Decision, DenyReason, SkipReason};
-use crate::record::{App, UserRecord};
+use crate::notice::{self, Notices};
+use crate::otp::{Code, TypedAnswer};
+use crate::policy::{self, Decision, DenyReason};
+use crate::record::{Method, UserRecord};
 use crate::request::LoginRequest;
 use crate::seal::SealingKey;
 use crate::secure_file::BlockError;
-use crate::state::LoginState;
 use crate::store::{Store, StoreError, Subject};
-use crate::throttle::{self, Consequence, Limits, Verdict};
+use crate::throttle::{Consequence, Verdict};
+use judge::{Delivery, Judgement};
 
-/// The one text that is shown as long as no code can be sent.
+/// What is asked where no code can be sent.
 pub const PROMPT: &str = "Verification code: ";
+/// What is asked where one can.
+const PROMPT_BEFORE_SENDING: &str = "Verification code (Enter to have one sent): ";
+/// How often Enter uses up no prompt, in one login. A name always does: sshd may hide from us that it was one.
+const MAX_FREE_WISHES: u32 = 10;
 
 /// What sshd hands to modules in the place of an answer when it does not want the user in (unknown to it, or
 /// root where `PermitRootLogin` says no): this, over and over, in the length of what was typed
@@ -69,6 +82,8 @@ pub struct Ports<'a> {
     pub clock: &'a dyn Clock,
     /// Keeps records and states.
     pub store: &'a dyn Store,
+    /// Delivers codes, keeps notices.
+    pub courier: &'a mut dyn Courier,
     /// Takes the lines.
     pub audit: &'a mut dyn AuditLog,
 }
@@ -82,33 +97,39 @@ pub struct Setting<'a> {
     pub device: DeviceId,
     /// What opens the secrets.
     pub key: &'a SealingKey,
+    /// What can be delivered.
+    pub channels: Channels,
+}
+
+impl Setting<'_> {
+    /// Whether anybody can have a code sent on this host.
+    fn sends_codes(&self) -> bool {
+        self.channels.any() && self.config.code.max_sends.get() > 0
+    }
 }
 
 /// What was typed at one prompt.
 enum Reply {
     Code(Code),
+    /// A code is to be sent: by this method, or by the first that sends.
+    Wish(Option<Method>),
     /// Something as long as a code, which sshd keeps from us.
     Dummy,
     /// Something else: the prompt is used, and nothing is charged.
     NotACode,
 }
 
-/// What one answer came to.
-#[derive(Debug)]
-enum Judgement {
-    Accepted {
-        app: String,
-    },
-    Wrong(Consequence),
-    Replayed {
-        app: String,
-        consequence: Consequence,
-    },
-    ClockRollback,
-    Denied(DenyReason),
-    Held(Verdict),
-    /// None of the user's secrets opens.
-    NoSecretOpens(String),
+/// What a refused answer is in a notice; `None`: nobody is told of such.
+type Noticed = Option<Event>;
+
+/// What became of somebody's wish for a code.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendOutcome {
+    /// A courier is at work with it.
+    Started,
+    /// It was not made, or no courier could be started; why is in the audit lines.
+    NotSent,
 }
 
 /// Runs the auth phase of one login.
@@ -118,19 +139,36 @@ pub fn run(
     ports: &mut Ports<'_>,
     trail: &mut AuditTrail,
 ) -> LoginOutcome {
-    let mut login = Login {
-        request,
-        setting,
-        ports,
-        trail,
-        is_unusable: false,
-        has_told_filters: false,
-    };
+    let mut login = Login::new(request, setting, ports, trail);
     let outcome = login.run();
     if outcome == LoginOutcome::Refused {
         login.tell_filters();
     }
+    login.settle_delivery();
     outcome
+}
+
+/// Has a code sent to a user outside of a login's prompts, by one method or by the first that sends. The
+/// courier is then at work; what comes of it is its caller's to wait for. Counted like one at a prompt.
+pub fn send_code(
+    request: &LoginRequest,
+    setting: &Setting<'_>,
+    ports: &mut Ports<'_>,
+    trail: &mut AuditTrail,
+    (method, reference): (Option<Method>, &str),
+) -> SendOutcome {
+    let mut login = Login::new(request, setting, ports, trail);
+    let decoy = Subject::Decoy(decoy_index(setting.key, request));
+    let record = login.read_record(decoy);
+    let subject = match (request.user(), record) {
+        (Some(user), Ok(Some(_))) => Subject::User(user),
+        (_, Ok(_)) => decoy,
+        (_, Err(error)) => {
+            login.store_is_unusable(&error);
+            return SendOutcome::NotSent;
+        }
+    };
+    login.send(subject, method, reference, None)
 }
 
 struct Login<'a, 'p> {
@@ -138,52 +176,107 @@ struct Login<'a, 'p> {
     setting: &'a Setting<'a>,
     ports: &'a mut Ports<'p>,
     trail: &'a mut AuditTrail,
+    /// The user's record as it was at the beginning, for notices.
+    record: Option<UserRecord>,
     /// This user's record or state can't be used: the questions go on, and nothing is right.
     is_unusable: bool,
     /// The line that existing filters read has been written.
     has_told_filters: bool,
+    /// What the prompt and the message with the code both show.
+    reference: Option<Reference>,
+    /// The method of a code that a courier is at work with.
+    under_way: Option<Method>,
 }
 
-impl<'a> Login<'a, '_> {
+struct Reference {
+    text: String,
+    /// Enter was pressed, which nothing hides from us.
+    is_certain: bool,
+}
+
+impl<'a, 'p> Login<'a, 'p> {
+    fn new(
+        request: &'a LoginRequest,
+        setting: &'a Setting<'a>,
+        ports: &'a mut Ports<'p>,
+        trail: &'a mut AuditTrail,
+    ) -> Self {
+        Self {
+            request,
+            setting,
+            ports,
+            trail,
+            record: None,
+            is_unusable: false,
+            has_told_filters: false,
+            reference: None,
+            under_way: None,
+        }
+    }
+
     fn run(&mut self) -> LoginOutcome {
+        let Setting {
+            config,
+            channels,
+            device,
+            ..
+        } = *self.setting;
         let decoy = Subject::Decoy(decoy_index(self.setting.key, self.request));
         let record = self.read_record(decoy);
         let mut subject = match (self.request.user(), &record) {
             (Some(user), Ok(Some(_))) => Subject::User(user),
             _ => decoy,
         };
-        if let Ok(record) = &record {
-            let Setting { config, device, .. } = *self.setting;
-            if let Decision::Skip(reason) =
-                policy::decide(config, self.request, record.as_ref(), device)
-            {
-                self.log(
-                    Event::Skipped,
-                    &Entry {
-                        reason: Some(reason.as_str()),
-                        ..Entry::default()
-                    },
-                );
-                return LoginOutcome::Skipped;
-            }
+        if let Ok(record) = &record
+            && let Decision::Skip(reason) =
+                policy::decide(config, channels, self.request, record.as_ref(), device)
+        {
+            let entry = Entry {
+                reason: Some(reason.as_str()),
+                ..Entry::default()
+            };
+            self.log(Event::Skipped, &entry);
+            return LoginOutcome::Skipped;
         }
         self.log(Event::Challenge, &Entry::default());
-        if let Err(error) = record {
-            self.store_is_unusable(&error);
+        match record {
+            Ok(record) => self.record = record,
+            Err(error) => self.store_is_unusable(&error),
         }
-        for attempt in 1..=self.setting.config.prompt.tries.get() {
+        if config.prompt.first == First::Send && self.setting.sends_codes() {
+            self.grant_wish(subject, None, None);
+        }
+        let mut free_wishes = config.code.max_sends.get().min(MAX_FREE_WISHES);
+        let mut attempt = 1;
+        while attempt <= config.prompt.tries.get() {
             if self.is_unusable {
                 subject = decoy;
             }
-            match self.ask(attempt) {
-                Ok(Reply::Code(code)) if self.is_right(subject, &code, attempt) => {
-                    return LoginOutcome::Accepted;
-                }
-                Ok(Reply::Dummy) => self.refuse_for_sshd(decoy, attempt),
-                Ok(Reply::NotACode) => self.refuse_what_is_no_code(decoy, attempt),
-                Ok(Reply::Code(_)) => {}
+            let (reply, length) = match self.ask(attempt) {
+                Ok(reply) => reply,
                 Err(outcome) => return outcome,
-            }
+            };
+            let noticed = match reply {
+                Reply::Code(code) => match self.judge(subject, &code, attempt) {
+                    Ok(()) => return LoginOutcome::Accepted,
+                    Err(noticed) => noticed,
+                },
+                Reply::Dummy => self.refuse_for_sshd(decoy, attempt),
+                Reply::NotACode => self.refuse_what_is_no_code(decoy, attempt),
+                Reply::Wish(method) => {
+                    self.grant_wish(subject, method, Some(attempt));
+                    if method.is_none() && free_wishes > 0 {
+                        free_wishes -= 1;
+                    } else {
+                        self.notify(None);
+                        attempt += 1;
+                    }
+                    continue;
+                }
+            };
+            self.notify(noticed);
+            self.act_like_a_wish(length);
+            attempt += 1;
         }
         if self.is_unusable {
             LoginOutcome::Unavailable
@@ -200,17 +293,31 @@ impl<'a> Login<'a, '_> {
         }
     }
 
-    /// Asks once.
-    fn ask(&mut self, attempt: u32) -> Result<Reply, LoginOutcome> {
+    /// What is asked: a matter of this host's configuration and of what was typed before, as far as sshd
+    /// shows that to us of everybody.
+    fn prompt(&self) -> String {
+        if !self.setting.sends_codes() {
+            return PROMPT.to_owned();
+        }
+        match &self.reference {
+            None => PROMPT_BEFORE_SENDING.to_owned(),
+            Some(Reference { text, is_certain }) => {
+                let on_condition = if *is_certain { "" } else { " if asked for" };
+                format!(
+                    "Code sent{on_condition} (ref {text}). Verification code (Enter for another): "
+                )
+            }
+        }
+    }
+
+    /// Asks once; what was typed, and how long that was.
+    fn ask(&mut self, attempt: u32) -> Result<(Reply, usize), LoginOutcome> {
         let entry = Entry {
             attempt: Some(attempt),
             ..Entry::default()
         };
-        let answer = match self
-            .ports
-            .prompt
-            .ask(PROMPT, self.setting.config.prompt.echo)
-        {
+        let (text, echo) = (self.prompt(), self.setting.config.prompt.echo);
+        let answer = match self.ports.prompt.ask(&text, echo) {
             Ok(answer) => answer,
             Err(error) => {
                 let reason = match error {
@@ -227,20 +334,174 @@ impl<'a> Login<'a, '_> {
                 return Err(LoginOutcome::ConversationFailed);
             }
         };
+        if let Some(report) = self.ports.courier.poll() {
+            self.report_delivery(&report);
+        }
+        let length = answer.len();
         let is_dummy = answer.is_repetition_of(SSHD_DUMMY_PASSWORD);
         if is_dummy && answer.is_as_long_as_a_code() {
-            return Ok(Reply::Dummy);
+            return Ok((Reply::Dummy, length));
         }
         if !is_dummy && self.ports.prompt.is_password(&answer) {
             self.log(Event::PasswordAsAnswer, &entry);
             return Err(LoginOutcome::Refused);
         }
-        Ok(answer.as_code().map_or(Reply::NotACode, Reply::Code))
+        if let Some(wish) = self.wish(&answer) {
+            return Ok((wish, length));
+        }
+        let reply = answer.as_code().map_or(Reply::NotACode, Reply::Code);
+        Ok((reply, length))
+    }
+
+    /// Whether an answer asks for a code: nothing at all, or the name of a method that this host delivers by.
+    fn wish(&self, answer: &TypedAnswer) -> Option<Reply> {
+        if !self.setting.sends_codes() {
+            return None;
+        }
+        if answer.is_empty() {
+            return Some(Reply::Wish(None));
+        }
+        let methods = self.setting.channels.methods();
+        let named = methods.into_iter().find(|m| answer.is_word(m.as_str()))?;
+        Some(Reply::Wish(Some(named)))
+    }
+
+    /// Has a code sent where the user may have one, and shows the same to everybody else.
+    fn grant_wish(&mut self, subject: Subject<'_>, method: Option<Method>, attempt: Option<u32>) {
+        if method.is_none() {
+            self.reference = None;
+        }
+        let reference = self.reference_for(method.is_none());
+        let _ = self.send(subject, method, &reference, attempt);
+    }
+
+    /// What sshd hides from us could have been the name of a method if it is as long: everybody whose answer
+    /// is so long sees the same prompt after it, as late.
+    fn act_like_a_wish(&mut self, length: usize) {
+        let is_as_long = |method: &Method| method.as_str().len() == length;
+        if self.setting.sends_codes() && self.setting.channels.methods().iter().any(is_as_long) {
+            self.reference_for(false);
+            self.start_for_nobody();
+        }
+    }
+
+    fn reference_for(&mut self, is_certain: bool) -> String {
+        let reference = self.reference.get_or_insert_with(|| Reference {
+            text: courier::new_reference(),
+            is_certain,
+        });
+        reference.text.clone()
+    }
+
+    /// Makes a code, has it on disk, and starts a courier with it.
+    fn send(
+        &mut self,
+        subject: Subject<'_>,
+        method: Option<Method>,
+        reference: &str,
+        attempt: Option<u32>,
+    ) -> SendOutcome {
+        let mut delivery = None;
+        let (setting, request, clock) = (self.setting, self.request, self.ports.clock);
+        let result = self.ports.store.transaction(subject, &mut |record, state| {
+            let made = judge::judge_wish(setting, request, clock, record, state, method, reference);
+            delivery = Some(made);
+        });
+        let entry = Entry {
+            attempt,
+            method: method.map(Method::as_str),
+            ..Entry::default()
+        };
+        let failed = |reason| (Event::DeliveryFailed, Some(reason));
+        let (event, reason) = match (result, delivery) {
+            (Ok(()), Some(Delivery::Send(document))) if !self.is_unusable => {
+                return self.start(document, &entry);
+            }
+            (Ok(()), Some(Delivery::Denied(reason))) => (event_of(reason), None),
+            (Ok(()), Some(Delivery::Held(verdict))) => (event_while_held(verdict), None),
+            (Ok(()), Some(Delivery::Throttled)) => (Event::SendThrottled, None),
+            (Ok(()), Some(Delivery::NoAddress)) => failed("no_address"),
+            (Ok(()), Some(Delivery::NoRandomness)) => failed("no_randomness"),
+            (Ok(()), Some(Delivery::Send(_)) | None) => failed("store_unusable"),
+            (Err(StoreError::Block(busy @ BlockError::Busy { .. })), _) => {
+                self.start_for_nobody();
+                self.log_busy(&busy, attempt);
+                return SendOutcome::NotSent;
+            }
+            (Err(error), _) => {
+                self.store_is_unusable(&error);
+                failed("store_unusable")
+            }
+        };
+        self.start_for_nobody();
+        self.log(event, &Entry { reason, ..entry });
+        SendOutcome::NotSent
+    }
+
+    fn start(&mut self, mut document: Box<Document>, entry: &Entry<'_>) -> SendOutcome {
+        self.settle_delivery();
+        self.trail.login().clone_into(&mut document.login);
+        let method = document.channel;
+        let entry = Entry {
+            method: Some(method.as_str()),
+            ..entry.clone()
+        };
+        match self.ports.courier.start(&document) {
+            Ok(()) => {
+                self.under_way = Some(method);
+                let detail = format!("ref {}", document.reference);
+                let detail = Some(detail.as_str());
+                self.log(Event::CodeSent, &Entry { detail, ..entry });
+                SendOutcome::Started
+            }
+            Err(error) => {
+                let detail = error.to_string();
+                let entry = Entry {
+                    reason: Some(error.reason()),
+                    detail: Some(&detail),
+                    ..entry
+                };
+                self.log(Event::DeliveryFailed, &entry);
+                SendOutcome::NotSent
+            }
+        }
+    }
+
+    /// Starts a courier that has nothing to do: starting one takes time, and nobody is to tell from it
+    /// whether a code was sent.
+    fn start_for_nobody(&mut self) {
+        self.settle_delivery();
+        let document = judge::nothing_to_send(self.ports.clock.now().unix_seconds());
+        // Where it can't be started, that is said of the codes that are to be sent.
+        let _ = self.ports.courier.start(&document);
+    }
+
+    /// Ends a courier that is still at work.
+    fn settle_delivery(&mut self) {
+        if let Some(report) = self.ports.courier.finish() {
+            self.report_delivery(&report);
+        }
+        self.under_way = None;
+    }
+
+    fn report_delivery(&mut self, report: &Report) {
+        let Some(method) = self.under_way.take() else {
+            return;
+        };
+        if !report.is_accepted {
+            let entry = Entry {
+                method: Some(method.as_str()),
+                reason: Some(&report.reason),
+                detail: Some(&report.detail),
+                ..Entry::default()
+            };
+            self.log(Event::DeliveryFailed, &entry);
+        }
     }
 
     /// An answer that can't be right: a prompt is used, and nothing is evaluated or charged. It takes as long
     /// as one that can, since sshd hides from us what whom it does not want has typed.
-    fn refuse_what_is_no_code(&mut self, decoy: Subject<'_>, attempt: u32) {
+    fn refuse_what_is_no_code(&mut self, decoy: Subject<'_>, attempt: u32) -> Noticed {
         self.spend_like_a_code(decoy);
         let entry = Entry {
             attempt: Some(attempt),
@@ -248,11 +509,12 @@ impl<'a> Login<'a, '_> {
             ..Entry::default()
         };
         self.log(Event::BadCode, &entry);
+        None
     }
 
     /// What was typed was perhaps a code, and sshd has hidden it: the user is refused whatever it was,
     /// after the same work and the same questions as for a wrong code.
-    fn refuse_for_sshd(&mut self, decoy: Subject<'_>, attempt: u32) {
+    fn refuse_for_sshd(&mut self, decoy: Subject<'_>, attempt: u32) -> Noticed {
         self.spend_like_a_code(decoy);
         let entry = Entry {
             attempt: Some(attempt),
@@ -265,6 +527,7 @@ impl<'a> Login<'a, '_> {
             self.log(Event::UnknownUser, &entry);
         }
         self.tell_filters();
+        None
     }
 
     /// Judges a code that nobody typed, on a decoy.
@@ -274,7 +537,7 @@ impl<'a> Login<'a, '_> {
         };
         let (setting, request, clock) = (self.setting, self.request, self.ports.clock);
         let result = self.ports.store.transaction(decoy, &mut |record, state| {
-            let _ = judge(setting, request, clock, record, state, &code);
+            let _ = judge::judge(setting, request, clock, record, state, &code);
         });
         if let Err(error) = result {
             self.store_is_unusable(&error);
@@ -282,77 +545,92 @@ impl<'a> Login<'a, '_> {
     }
 
     /// Has a code judged, and what came of it on disk, then says so.
-    fn is_right(&mut self, subject: Subject<'_>, code: &Code, attempt: u32) -> bool {
+    fn judge(&mut self, subject: Subject<'_>, code: &Code, attempt: u32) -> Result<(), Noticed> {
         let mut judgement = None;
         let (setting, request, clock) = (self.setting, self.request, self.ports.clock);
         let result = self.ports.store.transaction(subject, &mut |record, state| {
-            judgement = Some(judge(setting, request, clock, record, state, code));
+            judgement = Some(judge::judge(setting, request, clock, record, state, code));
         });
         // An answer that has found its user's files damaged once is not judged on a decoy.
         if self.is_unusable {
-            return false;
+            return Err(None);
         }
         match (result, judgement) {
             (Ok(()), Some(judgement)) => self.report(&judgement, attempt),
-            (Ok(()), None) => false,
+            (Ok(()), None) => Err(None),
             (Err(StoreError::Block(busy @ BlockError::Busy { .. })), _) => {
-                let detail = busy.to_string();
-                let entry = Entry {
-                    attempt: Some(attempt),
-                    detail: Some(&detail),
-                    ..Entry::default()
-                };
-                self.log(Event::Busy, &entry);
-                false
+                self.log_busy(&busy, Some(attempt));
+                Err(None)
             }
             (Err(error), _) => {
                 self.store_is_unusable(&error);
-                false
+                Err(None)
             }
         }
     }
 
-    /// Writes the line of a judgement; whether it lets in.
-    fn report(&mut self, judgement: &Judgement, attempt: u32) -> bool {
+    /// Writes the line of a judgement; what a notice is to say of one that does not let in.
+    fn report(&mut self, judgement: &Judgement, attempt: u32) -> Result<(), Noticed> {
         let entry = Entry {
             attempt: Some(attempt),
             ..Entry::default()
         };
-        let app_entry = Entry {
-            method: Some("app"),
+        let by = |method: Method| Entry {
+            method: Some(method.as_str()),
             ..entry.clone()
         };
-        match judgement {
-            Judgement::Accepted { app } => {
+        let noticed = match judgement {
+            Judgement::Accepted { method, app } => {
+                let label = Some(app.as_str()).filter(|label| !label.is_empty());
                 self.log(
                     Event::Accepted,
                     &Entry {
-                        app: Some(app),
-                        ..app_entry
+                        app: label,
+                        ..by(*method)
                     },
                 );
-                return true;
+                self.trail.got_in_by(method.as_str(), app);
+                return Ok(());
             }
-            Judgement::Wrong(consequence) => {
-                self.log(Event::BadCode, &app_entry);
-                self.report_consequence(*consequence, &entry);
+            Judgement::Wrong {
+                method,
+                consequence,
+            } => {
+                self.log(Event::BadCode, &by(*method));
+                Some(self.report_consequence(Event::BadCode, *consequence, &entry))
             }
             Judgement::Replayed { app, consequence } => {
                 self.log(
                     Event::Replayed,
                     &Entry {
                         app: Some(app),
-                        ..app_entry
+                        ..by(Method::App)
                     },
                 );
-                self.report_consequence(*consequence, &entry);
+                Some(self.report_consequence(Event::Replayed, *consequence, &entry))
             }
-            Judgement::ClockRollback => self.log(Event::ClockRollback, &app_entry),
-            Judgement::Denied(reason) => self.log(event_of(*reason), &entry),
-            Judgement::Held(Verdict::Throttled(_)) => self.log(Event::Throttled, &entry),
-            Judgement::Held(Verdict::Locked(_)) => self.log(Event::RefusedWhileLocked, &entry),
-            Judgement::Held(Verdict::Disabled) => self.log(Event::RefusedWhileDisabled, &entry),
-            Judgement::Held(Verdict::Evaluate) => {}
+            Judgement::Expired {
+                method,
+                consequence,
+            } => {
+                self.log(Event::Expired, &by(*method));
+                Some(self.report_consequence(Event::Expired, *consequence, &entry))
+            }
+            Judgement::ClockRollback => {
+                self.log(Event::ClockRollback, &by(Method::App));
+                None
+            }
+            Judgement::Denied(reason) => {
+                let event = event_of(*reason);
+                self.log(event, &entry);
+                Some(event)
+            }
+            Judgement::Held(verdict) => {
+                let event = event_while_held(*verdict);
+                self.log(event, &entry);
+                // Neither evaluated nor counted: whoever made it so was told of the failures before.
+                (event != Event::Throttled).then_some(event)
+            }
             Judgement::NoSecretOpens(error) => {
                 self.is_unusable = true;
                 let entry = Entry {
@@ -361,11 +639,11 @@ impl<'a> Login<'a, '_> {
                     ..entry
                 };
                 self.log(Event::StoreUnusable, &entry);
-                return false;
+                return Err(None);
             }
-        }
+        };
         self.tell_filters();
-        false
+        Err(noticed)
     }
 
     /// Writes the line that existing filters read, once a login, at its first wrong answer: who guesses
@@ -377,12 +655,57 @@ impl<'a> Login<'a, '_> {
         }
     }
 
-    fn report_consequence(&mut self, consequence: Consequence, entry: &Entry<'_>) {
-        match consequence {
-            Consequence::Counted => {}
-            Consequence::BecameLocked => self.log(Event::BecameLocked, entry),
-            Consequence::BecameDisabled => self.log(Event::BecameDisabled, entry),
+    /// Writes the line of what a failure led to; the event that says most.
+    fn report_consequence(
+        &mut self,
+        failure: Event,
+        consequence: Consequence,
+        entry: &Entry<'_>,
+    ) -> Event {
+        let event = match consequence {
+            Consequence::Counted => return failure,
+            Consequence::BecameLocked => Event::BecameLocked,
+            Consequence::BecameDisabled => Event::BecameDisabled,
+        };
+        self.log(event, entry);
+        event
+    }
+
+    /// Has the user and the administrators told of a refused answer; or takes as long.
+    fn notify(&mut self, what: Noticed) {
+        let Setting {
+            config,
+            channels,
+            device,
+            ..
+        } = *self.setting;
+        let notices = Notices {
+            config,
+            channels,
+            device,
+        };
+        let record = self.record.as_ref();
+        let now = self.ports.clock.now().unix_seconds();
+        let failure = notices.of_failure(self.request, self.trail, record, what, now);
+        if let Some(failure) = failure {
+            notice::keep(
+                &failure.document,
+                failure.is_wanted,
+                self.ports.courier,
+                self.trail,
+                self.ports.audit,
+            );
         }
+    }
+
+    fn log_busy(&mut self, busy: &BlockError, attempt: Option<u32>) {
+        let detail = busy.to_string();
+        let entry = Entry {
+            attempt,
+            detail: Some(&detail),
+            ..Entry::default()
+        };
+        self.log(Event::Busy, &entry);
     }
 
     /// Says so once; what a decoy then says of the same disk is not worth another line.
@@ -398,136 +721,20 @@ impl<'a> Login<'a, '_> {
     }
 }
 
-/// Judges a code on the record and the state as they are now, under the lock, whatever was true when
-/// the prompt was shown.
-fn judge(
-    setting: &Setting<'_>,
-    request: &LoginRequest,
-    clock: &dyn Clock,
-    record: Option<&UserRecord>,
-    state: &mut LoginState,
-    code: &Code,
-) -> Judgement {
-    let config = setting.config;
-    let now = clock.now();
-    state.advance(&now);
-    let seconds = now.unix_seconds();
-    let limits = Limits::from(config);
-    let verdict = throttle::admit(&state.codes, state.now(), &limits);
-    let record = match (
-        policy::decide(config, request, record, setting.device),
-        record,
-    ) {
-        (Decision::Challenge(_), Some(record)) => record,
-        (Decision::Deny(reason), _) => {
-            spend_like_an_app(setting, code, seconds);
-            return Judgement::Denied(reason);
-        }
-        // Who would now be let by was asked when the prompt was shown, and lost the record since.
-        (Decision::Skip(_) | Decision::Challenge(_), _) => {
-            spend_like_an_app(setting, code, seconds);
-            return Judgement::Denied(DenyReason::NotEnrolled);
-        }
-    };
-    if verdict != Verdict::Evaluate {
-        spend_like_an_app(setting, code, seconds);
-        return Judgement::Held(verdict);
-    }
-    let found = find(setting, record, state, code, seconds);
-    match found {
-        Found::Right { app, step } => {
-            state.accept_step(app, step);
-            state.forget_removed_apps(&record.apps, seconds, config.app.window.get());
-            let from = request
-                .remote_host
-                .as_ref()
-                .map_or("", |host| host.as_str());
-            state.succeeded(seconds, from);
-            Judgement::Accepted {
-                app: app.label.to_string(),
-            }
-        }
-        Found::Used { app } => Judgement::Replayed {
-            app: app.label.to_string(),
-            consequence: throttle::charge(&mut state.codes, state.clock.elapsed_ms, &limits),
-        },
-        Found::Nothing => Judgement::Wrong(throttle::charge(
-            &mut state.codes,
-            state.clock.elapsed_ms,
-            &limits,
-        )),
-        Found::ClockRollback => Judgement::ClockRollback,
-        Found::NoSecretOpens(error) => Judgement::NoSecretOpens(error),
-    }
-}
-
-/// What a code is among a user's apps.
-enum Found<'a> {
-    Right { app: &'a App, step: u64 },
-    Used { app: &'a App },
-    Nothing,
-    ClockRollback,
-    NoSecretOpens(String),
-}
-
-/// Looks at every app, whichever the code is of, so that they all take the same time.
-fn find<'a>(
-    setting: &Setting<'_>,
-    record: &'a UserRecord,
-    state: &LoginState,
-    code: &Code,
-    seconds: u64,
-) -> Found<'a> {
-    let window = setting.config.app.window.get();
-    let (mut right, mut used, mut trouble) = (None, None, None);
-    let (mut has_asked, mut is_behind) = (false, false);
-    for app in &record.apps {
-        let authenticator = match Authenticator::open(setting.key, &record.user, app, window) {
-            Ok(authenticator) => authenticator,
-            Err(error) => {
-                trouble = Some(error.to_string());
-                continue;
-            }
-        };
-        let last = state.last_step(&app.id);
-        let matching = authenticator.matching_step(code, seconds);
-        if state.is_ahead_of(seconds, window, &app.id) {
-            is_behind = true;
-            continue;
-        }
-        has_asked = true;
-        match matching {
-            Some(step) if last.is_none_or(|last| last < step) => {
-                right = right.or(Some((app, step)));
-            }
-            Some(_) => used = used.or(Some(app)),
-            None => {}
-        }
-    }
-    match (right, used, trouble) {
-        // Used for one app is used: two apps can have one secret.
-        (_, Some(app), _) => Found::Used { app },
-        (Some((app, step)), None, _) => Found::Right { app, step },
-        (None, None, _) if has_asked => Found::Nothing,
-        (None, None, _) if is_behind => Found::ClockRollback,
-        (None, None, Some(error)) => Found::NoSecretOpens(error),
-        (None, None, None) => Found::Nothing,
-    }
-}
-
-/// Decrypts and computes as much as for a user with one app.
-fn spend_like_an_app(setting: &Setting<'_>, code: &Code, seconds: u64) {
-    let sealed = format!("sealed:1:{}:{}", setting.key.id(), "0".repeat(120));
-    let opened = setting.key.open("decoy", "app/00000000", &sealed);
-    let matching = Authenticator::decoy(setting.config.app.window.get())
-        .map(|authenticator| authenticator.matching_step(code, seconds));
-    let _ = std::hint::black_box((opened, matching));
-}
-
 /// Which decoy stands in for a name: always the same one, and nobody without the key can tell which.
 fn decoy_index(key: &SealingKey, request: &LoginRequest) -> u8 {
     let [index, ..] = key.mac("decoy", request.asked_name.as_bytes());
     index
+}
+
+/// An answer that is not looked at.
+fn event_while_held(verdict: Verdict) -> Event {
+    match verdict {
+        // `Evaluate` holds nobody.
+        Verdict::Throttled(_) | Verdict::Evaluate => Event::Throttled,
+        Verdict::Locked(_) => Event::RefusedWhileLocked,
+        Verdict::Disabled => Event::RefusedWhileDisabled,
+    }
 }
 
 fn event_of(reason: DenyReason) -> Event {
@@ -552,101 +759,6 @@ fn log_store_error(trail: &mut AuditTrail, audit: &mut dyn AuditLog, error: &Sto
         ..Entry::default()
     };
     trail.log_at(audit, Event::StoreUnusable, severity, &entry);
-}
-
-/// How the account phase ended.
-#[must_use]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AccountOutcome {
-    /// The user may log in on this host.
-    Accepted,
-    /// No opinion.
-    Skipped,
-    /// The user may not.
-    Refused,
-    /// The user's record is damaged.
-    Unavailable,
-}
-
-/// Passes by the account phase of a service that the configuration leaves alone, whatever state this
-/// host is in; `None` for every other service.
-pub fn pass_by_account(
-    request: &LoginRequest,
-    config: &Config,
-    audit: &mut dyn AuditLog,
-    trail: &mut AuditTrail,
-) -> Option<AccountOutcome> {
-    policy::is_service_left_alone(config, request)
-        .then(|| skip_account(SkipReason::Service, audit, trail))
-}
-
-fn skip_account(
-    reason: SkipReason,
-    audit: &mut dyn AuditLog,
-    trail: &mut AuditTrail,
-) -> AccountOutcome {
-    trail.log(
-        audit,
-        Event::Skipped,
-        &Entry {
-            reason: Some(reason.as_str()),
-            ..Entry::default()
-        },
-    );
-    AccountOutcome::Skipped
-}
-
-/// Runs the account phase, which is all that a login with a public key comes through.
-pub fn check_account(
-    request: &LoginRequest,
-    config: &Config,
-    device: DeviceId,
-    store: &dyn Store,
-    audit: &mut dyn AuditLog,
-    trail: &mut AuditTrail,
-) -> AccountOutcome {
-    let record = match note_user(request, store, trail) {
-        Ok(record) => record,
-        Err(error) => {
-            log_store_error(trail, audit, &error);
-            return AccountOutcome::Unavailable;
-        }
-    };
-    match policy::decide_account(config, request, record.as_ref(), device) {
-        AccountDecision::Accept => {
-            trail.log(audit, Event::AccountAccepted, &Entry::default());
-            AccountOutcome::Accepted
-        }
-        AccountDecision::Skip(reason) => skip_account(reason, audit, trail),
-        AccountDecision::Deny(reason) => {
-            let entry = Entry {
-                reason: Some(event_of(reason).name()),
-                ..Entry::default()
-            };
-            trail.log(audit, Event::AccountRefused, &entry);
-            AccountOutcome::Refused
-        }
-    }
-}
-
-/// Reads a user's record; the trail may name whoever has one, damaged or not.
-///
-/// # Errors
-///
-/// The record can't be read or trusted.
-pub fn note_user(
-    request: &LoginRequest,
-    store: &dyn Store,
-    trail: &mut AuditTrail,
-) -> Result<Option<UserRecord>, StoreError> {
-    let Some(user) = request.user() else {
-        return Ok(None);
-    };
-    let record = store.record(Subject::User(user));
-    if !matches!(record, Ok(None)) {
-        trail.user_is_known();
-    }
-    record
 }
 
 #[cfg(test)]

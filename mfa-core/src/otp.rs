@@ -1,11 +1,14 @@
-//! App codes (RFC 6238), and what counts as one among the things that people type.
+//! App codes (RFC 6238), codes that are sent, and what counts as one among the things that people type.
 
 use std::fmt;
 
 use totp_rs::{Builder, Secret, Totp};
 use zeroize::Zeroizing;
 
-use crate::record::{Algorithm, App};
+use serde::{Deserialize, Serialize};
+
+use crate::hex;
+use crate::record::{Algorithm, App, Method};
 use crate::request::UserName;
 use crate::seal::{SealError, SealingKey};
 
@@ -39,6 +42,24 @@ impl TypedAnswer {
     #[must_use]
     pub fn is_repetition_of(&self, text: &[u8]) -> bool {
         !self.0.is_empty() && self.0.iter().zip(text.iter().cycle()).all(|(a, b)| a == b)
+    }
+
+    /// Whether nothing was typed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How much was typed, bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether it is a word, in upper or lower case and without anything around it.
+    #[must_use]
+    pub fn is_word(&self, word: &str) -> bool {
+        self.0.eq_ignore_ascii_case(word.as_bytes())
     }
 
     /// Whether it is as long as a code without blanks.
@@ -78,6 +99,126 @@ impl fmt::Debug for TypedAnswer {
 
 /// 6 to 8 digits, wiped when they are dropped.
 pub struct Code(Zeroizing<String>);
+
+impl Code {
+    /// A fresh code to be sent: one of an authenticator whose secret nobody else has, made at a moment
+    /// and checked at that same moment.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no random bytes.
+    pub fn to_send(digits: u32, unix_seconds: u64) -> Result<Self, SealError> {
+        let mut secret = Zeroizing::new([0; SECRET_LEN]);
+        getrandom::fill(secret.as_mut_slice()).map_err(|_| SealError::NoRandomness)?;
+        let digits = u8::try_from(digits).unwrap_or(6);
+        let authenticator = Authenticator::new(&*secret, Algorithm::Sha1, digits, 30, 0)
+            .map_err(|_| SealError::NoRandomness)?;
+        let code = Self(Zeroizing::new(
+            authenticator.totp.generate(unix_seconds).to_string(),
+        ));
+        // What was made has to be what a check would take.
+        authenticator
+            .matching_step(&code, unix_seconds)
+            .map(|_| code)
+            .ok_or(SealError::NoRandomness)
+    }
+
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// For whom and where a code is good.
+#[derive(Clone, Copy, Debug)]
+pub struct Binding<'a> {
+    /// Whose code.
+    pub user: &'a str,
+    /// Where it was sent to.
+    pub to: &'a str,
+    /// The PAM service that asked.
+    pub service: &'a str,
+    /// The address that asked; empty at the machine itself.
+    pub from: &'a str,
+}
+
+/// A code that was sent, as the login state keeps it: nobody can tell the code from it without the
+/// sealing key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SentCode {
+    /// When, on the state's own clock, milliseconds.
+    pub at: u64,
+    /// By which method.
+    pub method: Method,
+    /// 16 random bytes, in hexadecimal digits.
+    nonce: String,
+    /// The first 16 bytes of an HMAC over nonce, code and [`Binding`], in hexadecimal digits.
+    mac: String,
+}
+
+impl SentCode {
+    /// Remembers a code.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no random bytes.
+    pub fn remember(
+        key: &SealingKey,
+        binding: &Binding<'_>,
+        method: Method,
+        at: u64,
+        code: &Code,
+    ) -> Result<Self, SealError> {
+        let mut nonce = [0; 16];
+        getrandom::fill(&mut nonce).map_err(|_| SealError::NoRandomness)?;
+        let nonce = hex::encode(&nonce);
+        let mac = sent_code_mac(key, binding, &nonce, code);
+        Ok(Self {
+            at,
+            method,
+            nonce,
+            mac,
+        })
+    }
+
+    /// Whether a code is the one that was sent, typed by whom and where it is good; whether it still is
+    /// in time is another question. Where none was sent (`None`), it takes as long and is not.
+    #[must_use]
+    pub fn is_code(
+        sent: Option<&Self>,
+        key: &SealingKey,
+        binding: &Binding<'_>,
+        code: &Code,
+    ) -> bool {
+        let nothing = "0".repeat(32);
+        let nonce = sent.map_or(nothing.as_str(), |sent| sent.nonce.as_str());
+        let expected = sent.map_or("", |sent| sent.mac.as_str());
+        let mac = sent_code_mac(key, binding, nonce, code);
+        constant_time_eq::constant_time_eq(mac.as_bytes(), expected.as_bytes())
+    }
+}
+
+fn sent_code_mac(key: &SealingKey, binding: &Binding<'_>, nonce: &str, code: &Code) -> String {
+    let parts = [
+        binding.user,
+        binding.to,
+        binding.service,
+        binding.from,
+        nonce,
+        code.as_str(),
+    ];
+    let length = parts.iter().map(|part| part.len() + 8).sum();
+    // Each part with its length before it: no two bindings read the same.
+    let mut data = Zeroizing::new(Vec::with_capacity(length));
+    for part in parts {
+        data.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        data.extend_from_slice(part.as_bytes());
+    }
+    let mac = key.mac("sent-code", &data);
+    hex::encode(mac.get(..16).unwrap_or_default())
+}
 
 impl fmt::Debug for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -315,6 +456,76 @@ mod tests {
         assert!(code(&format!("123{}456", " ".repeat(100))).is_none());
         assert!(TypedAnswer::new(vec![0xff; 6]).as_code().is_none());
         assert!(TypedAnswer::new(vec![b'1'; 10 << 20]).as_code().is_none());
+    }
+
+    #[test]
+    fn codes_to_send_are_new_each_time_and_have_the_digits_that_were_asked_for() {
+        for digits in 6..=8 {
+            let codes: Vec<Code> = (0..20)
+                .map(|_| Code::to_send(digits, 1_111_111_109).unwrap())
+                .collect();
+            assert!(
+                codes
+                    .iter()
+                    .all(|code| code.as_str().len() == digits as usize)
+            );
+            let mut texts: Vec<_> = codes.iter().map(Code::as_str).collect();
+            texts.sort_unstable();
+            texts.dedup();
+            assert!(texts.len() > 15);
+        }
+    }
+
+    #[test]
+    fn a_sent_code_is_good_for_the_user_address_and_service_that_it_was_sent_for() {
+        let key = SealingKey::generate().unwrap();
+        let here = Binding {
+            user: "alice",
+            to: "alice@example.com",
+            service: "sshd",
+            from: "203.0.113.7",
+        };
+        let right = code("482913").unwrap();
+        let sent = SentCode::remember(&key, &here, Method::Email, 5, &right).unwrap();
+        assert!(!format!("{sent:?}").contains("482913"));
+        assert!(SentCode::is_code(Some(&sent), &key, &here, &right));
+        assert!(!SentCode::is_code(None, &key, &here, &right));
+        assert!(!SentCode::is_code(
+            Some(&sent),
+            &key,
+            &here,
+            &code("482914").unwrap()
+        ));
+        let other_key = SealingKey::generate().unwrap();
+        assert!(!SentCode::is_code(Some(&sent), &other_key, &here, &right));
+        for other in [
+            Binding {
+                user: "bob",
+                ..here
+            },
+            Binding {
+                to: "bob@example.com",
+                ..here
+            },
+            Binding {
+                service: "su",
+                ..here
+            },
+            Binding { from: "", ..here },
+            // The same letters, cut elsewhere.
+            Binding {
+                user: "alic",
+                to: "ealice@example.com",
+                ..here
+            },
+        ] {
+            assert!(
+                !SentCode::is_code(Some(&sent), &key, &other, &right),
+                "{other:?}"
+            );
+        }
+        let again = SentCode::remember(&key, &here, Method::Email, 5, &right).unwrap();
+        assert_ne!(sent, again);
     }
 
     #[test]

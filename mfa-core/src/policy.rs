@@ -2,6 +2,7 @@
 //! and the record. Nothing here acts; `login` does.
 
 use crate::config::{Config, WithoutRecord};
+use crate::courier::Channels;
 use crate::device::DeviceId;
 use crate::record::{Method, UserRecord};
 use crate::request::LoginRequest;
@@ -72,6 +73,7 @@ pub enum AccountDecision {
 /// user and the methods.
 pub fn decide(
     config: &Config,
+    channels: Channels,
     request: &LoginRequest,
     record: Option<&UserRecord>,
     device: DeviceId,
@@ -81,11 +83,7 @@ pub fn decide(
         Err(Bar::Deny(reason)) => return Decision::Deny(reason),
         Err(Bar::Skip(reason)) => return Decision::Skip(reason),
     };
-    let usable: Vec<Method> = if record.has_usable_app() {
-        vec![Method::App]
-    } else {
-        Vec::new()
-    };
+    let usable = usable_methods(record, channels);
     if !usable.is_empty() {
         return Decision::Challenge(usable);
     }
@@ -118,6 +116,15 @@ pub fn decide_account(
 #[must_use]
 pub fn is_service_left_alone(config: &Config, request: &LoginRequest) -> bool {
     config.account.skip_services.contains(&request.service)
+}
+
+/// What counts for a user and could be used here, in the order of the record.
+fn usable_methods(record: &UserRecord, channels: Channels) -> Vec<Method> {
+    let is_usable = |method: &Method| match method {
+        Method::App => record.has_usable_app(),
+        other => channels.has(*other) && record.address_for(*other).is_some(),
+    };
+    record.methods.iter().copied().filter(is_usable).collect()
 }
 
 /// What stands between a user and the question for a code.
@@ -169,6 +176,10 @@ mod tests {
         DeviceId::parse("1b9d6bcd4f7a4b0e9a4c1c2a5d0e7f31").unwrap()
     }
 
+    fn none() -> Channels {
+        Channels::default()
+    }
+
     fn request(nullok: bool) -> LoginRequest {
         LoginRequest {
             asked_name: "alice".to_owned(),
@@ -212,7 +223,7 @@ mod tests {
         change(&mut record);
         let config = Config::default();
         (
-            decide(&config, &request(nullok), Some(&record), here()),
+            decide(&config, none(), &request(nullok), Some(&record), here()),
             decide_account(&config, &request(nullok), Some(&record), here()),
         )
     }
@@ -287,11 +298,11 @@ mod tests {
         );
         let config = Config::default();
         assert_eq!(
-            decide(&config, &request(false), None, here()),
+            decide(&config, none(), &request(false), None, here()),
             Decision::Deny(DenyReason::UnknownUser)
         );
         assert_eq!(
-            decide(&config, &request(true), None, here()),
+            decide(&config, none(), &request(true), None, here()),
             Decision::Skip(SkipReason::NoRecord)
         );
         assert_eq!(
@@ -304,7 +315,7 @@ mod tests {
         );
         let skip = Config::parse(b"version = 1\n[enrolment]\nwithout_record = \"skip\"").unwrap();
         assert_eq!(
-            decide(&skip, &request(false), None, here()),
+            decide(&skip, none(), &request(false), None, here()),
             Decision::Skip(SkipReason::NoRecord)
         );
         // A suspended user is not let by for lack of an app.
@@ -324,7 +335,7 @@ mod tests {
         let config = Config::default();
         let denied = DenyReason::UnknownUser;
         assert_eq!(
-            decide(&config, &stranger, None, here()),
+            decide(&config, none(), &stranger, None, here()),
             Decision::Deny(denied)
         );
         assert_eq!(
@@ -339,13 +350,55 @@ mod tests {
         record.devices.clear();
         let config = Config::parse(b"version = 1\n[device]\nrequired = false").unwrap();
         assert!(matches!(
-            decide(&config, &request(false), Some(&record), here()),
+            decide(&config, none(), &request(false), Some(&record), here()),
             Decision::Challenge(_)
         ));
         assert_eq!(
             decide_account(&config, &request(false), Some(&record), here()),
             AccountDecision::Accept
         );
+    }
+
+    #[test]
+    fn a_method_counts_where_it_can_be_delivered_and_there_is_an_address() {
+        let all = Channels {
+            email: true,
+            telegram: true,
+            command: true,
+        };
+        let mut record = alice();
+        record.methods = vec![
+            Method::Telegram,
+            Method::Email,
+            Method::App,
+            Method::Command,
+        ];
+        let methods = |record: &UserRecord, channels| {
+            let decision = decide(
+                &Config::default(),
+                channels,
+                &request(false),
+                Some(record),
+                here(),
+            );
+            match decision {
+                Decision::Challenge(methods) => methods,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(methods(&record, all), [Method::App, Method::Command]);
+        record.email = Some(crate::record::EmailAddress::parse("alice@example.com").unwrap());
+        record.telegram = Some(7);
+        assert_eq!(methods(&record, all), record.methods);
+        assert_eq!(methods(&record, none()), [Method::App]);
+        let mail = Channels {
+            email: true,
+            ..none()
+        };
+        assert_eq!(methods(&record, mail), [Method::Email, Method::App]);
+        // Mail alone will do.
+        record.apps.clear();
+        assert_eq!(methods(&record, mail), [Method::Email]);
     }
 
     #[test]
@@ -368,7 +421,7 @@ mod tests {
             );
             // The auth phase does not know them.
             assert_eq!(
-                decide(&Config::default(), &request, None, here()),
+                decide(&Config::default(), none(), &request, None, here()),
                 Decision::Deny(DenyReason::UnknownUser)
             );
         }

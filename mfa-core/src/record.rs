@@ -27,11 +27,11 @@ pub const MAX_RECOVERY_CODES: usize = 16;
 pub enum Method {
     /// An authenticator app.
     App,
-    /// A code by e-mail (later).
+    /// A code by e-mail.
     Email,
-    /// A code by Telegram (later).
+    /// A code by Telegram.
     Telegram,
-    /// A code by the administrator's own command (later).
+    /// A code by the administrator's own command.
     Command,
 }
 
@@ -419,6 +419,18 @@ impl UserRecord {
         self.devices
             .iter()
             .any(|assigned| assigned.id.includes(device))
+    }
+
+    /// Where codes of a method go: an address of mail, Telegram's id of the user, or nothing more than
+    /// the user's name for the administrator's own program. `None`: nowhere.
+    #[must_use]
+    pub fn address_for(&self, method: Method) -> Option<String> {
+        match method {
+            Method::App => None,
+            Method::Email => self.email.as_ref().map(ToString::to_string),
+            Method::Telegram => self.telegram.map(|id| id.to_string()),
+            Method::Command => Some(String::new()),
+        }
     }
 
     /// Whether an app code could ever let this user in.

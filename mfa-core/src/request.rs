@@ -180,6 +180,12 @@ impl Caller {
 }
 
 impl LoginRequest {
+    /// Where the person comes from; empty at the machine itself.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.remote_host.as_ref().map_or("", RemoteHost::as_str)
+    }
+
     /// The canonical name, of an account that the system knows.
     #[must_use]
     pub fn user(&self) -> Option<&UserName> {

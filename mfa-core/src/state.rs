@@ -4,12 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{BootId, Moment};
 use crate::document::{self, DocumentError, IgnoreUnknown, Read};
+use crate::otp::SentCode;
 use crate::record::{App, AppId};
-use crate::throttle::Failures;
+use crate::throttle::{Failures, Sends};
 
-/// Steps kept at most: those of 8 apps and as many of removed ones.
-const MAX_STEPS: usize = 16;
-/// Characters kept of an address.
+/// Steps kept at most: those of 8 apps and half as many of removed ones.
+const MAX_STEPS: usize = 12;
+/// Bytes kept of an address.
 const MAX_ADDRESS: usize = 64;
 
 /// A clock of the state's own, which only goes forward. Between two moments of one boot it counts on
@@ -90,6 +91,15 @@ pub struct LoginState {
     /// Failures with app codes and delivered codes.
     #[serde(default)]
     pub codes: Failures,
+    /// Codes that were sent lately.
+    #[serde(default)]
+    pub sends: Sends,
+    /// The last code that was sent, until it is used or another one is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<SentCode>,
+    /// The address that the user was last told of a login from; empty: the machine itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_from: Option<String>,
     /// The last success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_success: Option<LastSuccess>,
@@ -105,6 +115,9 @@ impl Default for LoginState {
             version: document::VERSION,
             clock: StateClock::default(),
             codes: Failures::default(),
+            sends: Sends::default(),
+            sent: None,
+            told_from: None,
             last_success: None,
             steps: Vec::new(),
         }
@@ -199,17 +212,32 @@ impl LoginState {
 
     /// Notes a success.
     pub fn succeeded(&mut self, unix_seconds: u64, from: &str) {
-        let from = from
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(MAX_ADDRESS)
-            .collect();
         self.last_success = Some(LastSuccess {
             at: unix_seconds,
-            from,
+            from: kept_address(from),
         });
         crate::throttle::forgive(&mut self.codes);
     }
+
+    /// Notes that the user is told of a login from an address; whether it is another one than the last time.
+    pub fn tell_of(&mut self, from: &str) -> bool {
+        let from = Some(kept_address(from));
+        let is_new = self.told_from != from;
+        self.told_from = from;
+        is_new
+    }
+}
+
+/// As much of an address as is kept.
+fn kept_address(from: &str) -> String {
+    let mut kept = String::new();
+    for c in from.chars().filter(|c| !c.is_control()) {
+        if kept.len() + c.len_utf8() > MAX_ADDRESS {
+            break;
+        }
+        kept.push(c);
+    }
+    kept
 }
 
 #[cfg(test)]
@@ -341,7 +369,28 @@ mod tests {
             locked_at: Some(big),
             disabled: true,
         };
+        state.tell_of(&"\u{10ffff}".repeat(100));
+        state.sends = Sends {
+            in_window: u32::MAX,
+            window_opened: Some(big),
+        };
+        let key = crate::seal::SealingKey::generate().unwrap();
+        let binding = crate::otp::Binding {
+            user: "alice",
+            to: "",
+            service: "sshd",
+            from: "",
+        };
+        let code = crate::otp::Code::to_send(8, 0).unwrap();
+        let telegram = crate::record::Method::Telegram;
+        state.sent = Some(SentCode::remember(&key, &binding, telegram, big, &code).unwrap());
         let payload = state.to_payload().unwrap();
+        // What recovery codes and hardware tokens are to need yet.
+        assert!(
+            payload.len() + 200 <= MAX_PAYLOAD,
+            "{} bytes",
+            payload.len()
+        );
         assert!(payload.len() <= MAX_PAYLOAD, "{} bytes", payload.len());
         assert_eq!(
             LoginState::parse(payload.as_bytes(), &[]).unwrap().value,

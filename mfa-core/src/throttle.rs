@@ -25,6 +25,17 @@ pub struct Failures {
     pub disabled: bool,
 }
 
+/// Codes that were sent. Times are on the state's own clock, milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sends {
+    /// Codes sent since the window was opened.
+    pub in_window: u32,
+    /// When the first of them opened the window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window_opened: Option<u64>,
+}
+
 /// What the configuration allows.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -107,6 +118,24 @@ pub fn charge(failures: &mut Failures, now: u64, limits: &Limits) -> Consequence
         return Consequence::BecameLocked;
     }
     Consequence::Counted
+}
+
+/// Counts a code that is to be sent; `false` where there were enough, and nothing is counted.
+#[must_use]
+pub fn charge_send(sends: &mut Sends, now: u64, config: &Config) -> bool {
+    let (max, within) = (config.code.max_sends.get(), config.code.sends_within.get());
+    let is_open = left_of(sends.window_opened, now, within).is_some();
+    if max == 0 || (is_open && sends.in_window >= max) {
+        return false;
+    }
+    if !is_open {
+        *sends = Sends {
+            in_window: 0,
+            window_opened: Some(now),
+        };
+    }
+    sends.in_window = sends.in_window.saturating_add(1);
+    true
 }
 
 /// After a success, or an administrator's `unlock`: nothing in a row, no lock. A success leaves the
@@ -204,6 +233,26 @@ mod tests {
             admit(&failures, 1, &limits()),
             Verdict::Throttled(_)
         ));
+    }
+
+    #[test]
+    fn three_codes_a_quarter_of_an_hour_and_no_fourth() {
+        let config = Config::default();
+        let mut sends = Sends::default();
+        for second in 0..3 {
+            assert!(charge_send(&mut sends, second * 1000, &config));
+        }
+        for now in [3000, 15 * MINUTE - 1] {
+            assert!(!charge_send(&mut sends, now, &config));
+        }
+        assert_eq!(sends.in_window, 3);
+        assert!(charge_send(&mut sends, 15 * MINUTE, &config));
+        assert_eq!(
+            (sends.in_window, sends.window_opened),
+            (1, Some(15 * MINUTE))
+        );
+        let none = Config::parse(b"version = 1\n[code]\nmax_sends = 0").unwrap();
+        assert!(!charge_send(&mut Sends::default(), 0, &none));
     }
 
     #[test]

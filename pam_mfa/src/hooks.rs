@@ -7,9 +7,12 @@ use mfa_core::audit::{
 };
 use mfa_core::clock::SystemClock;
 use mfa_core::config::Config;
+use mfa_core::courier::Process;
 use mfa_core::hex;
 use mfa_core::host::{self, Host, HostError};
-use mfa_core::login::{self, AccountOutcome, LoginOutcome, Ports, Prompt, PromptError, Setting};
+use mfa_core::login::{
+    self, AccountOutcome, LoginOutcome, Ports, Prompt, PromptError, SessionPorts, Setting,
+};
 use mfa_core::otp::TypedAnswer;
 use mfa_core::policy;
 use mfa_core::request::{Caller, LoginRequest, RemoteHost, find_account};
@@ -25,6 +28,8 @@ use crate::guard;
 const LOGIN_VARIABLE: &CStr = c"MFA_LOGIN";
 /// How many lines of that attempt have been written.
 const LINES_VARIABLE: &CStr = c"MFA_LOGIN_SEQ";
+/// What the user got in with, for the notice of the login: a method, and the label of an app behind a blank.
+const METHOD_VARIABLE: &CStr = c"MFA_LOGIN_METHOD";
 
 pub(crate) fn authenticate(pam: &mut Pam<'_>, args: &[&CStr]) -> PamResultCode {
     run(
@@ -182,7 +187,9 @@ impl Visit<'_, '_> {
             config: &host.config,
             device: host.device,
             key: &key,
+            channels: host.channels,
         };
+        let mut courier = Process::new(&host.config, &self.args.conf, Owner::ROOT);
         let mut ports = Ports {
             prompt: &mut Conversation {
                 user: self.pam.current_user(),
@@ -190,6 +197,7 @@ impl Visit<'_, '_> {
             },
             clock: &SystemClock::new(),
             store: &host.store,
+            courier: &mut courier,
             audit: &mut Log(self.pam),
         };
         Ok(login::run(request, &setting, &mut ports, trail))
@@ -226,8 +234,8 @@ impl Visit<'_, '_> {
         ))
     }
 
-    /// Writes the line of a session, with as much as this host can tell: the session is opened in any
-    /// case.
+    /// Writes the line of a session, with as much as this host can tell, and has the user told: the session is
+    /// opened in any case.
     fn open_session(&mut self) {
         let mut request = request_of(self.pam, self.args);
         let mut trail = resumed_trail(self.pam, &request);
@@ -236,8 +244,17 @@ impl Visit<'_, '_> {
                 return;
             }
             if let Ok(host) = self.host(config, &mut request, &mut trail) {
-                // Only for the name: a damaged record was reported by the account phase.
-                let _ = login::note_user(&request, &host.store, &mut trail);
+                let mut courier = Process::new(&host.config, &self.args.conf, Owner::ROOT);
+                let mut ports = SessionPorts {
+                    clock: &SystemClock::new(),
+                    store: &host.store,
+                    courier: &mut courier,
+                    audit: &mut Log(self.pam),
+                };
+                let here = (&host.config, host.channels, host.device);
+                login::open_session(&request, here, &mut ports, &mut trail);
+                self.leave_trail(&trail);
+                return;
             }
         }
         trail.log(&mut Log(self.pam), Event::SessionOpened, &Entry::default());
@@ -300,6 +317,11 @@ impl Visit<'_, '_> {
         ] {
             self.pam.set_variable(&name.to_string_lossy(), value);
         }
+        if let Some((method, app)) = trail.used_method() {
+            let name = METHOD_VARIABLE.to_string_lossy();
+            self.pam
+                .set_variable(&name, format!("{method} {app}").trim_end());
+        }
     }
 }
 
@@ -343,7 +365,12 @@ fn resumed_trail(pam: &mut Pam<'_>, request: &LoginRequest) -> AuditTrail {
             let lines = pam
                 .variable(LINES_VARIABLE)
                 .and_then(|lines| lines.parse().ok());
-            AuditTrail::new(request, name, lines.unwrap_or(0))
+            let mut trail = AuditTrail::new(request, name, lines.unwrap_or(0));
+            if let Some(used) = pam.variable(METHOD_VARIABLE) {
+                let (method, app) = used.split_once(' ').unwrap_or((&used, ""));
+                trail.got_in_by(method, app);
+            }
+            trail
         }
         None => AuditTrail::new(request, new_login_name(), 0),
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use mfa_core::clock::Moment;
 use mfa_core::config::Config;
+use mfa_core::courier::Channels;
 use mfa_core::device::DeviceId;
 use mfa_core::otp::Authenticator;
 use mfa_core::policy::{self, Decision, DenyReason};
@@ -150,7 +151,13 @@ impl Surveyor<'_> {
             caller: Caller { uid: 0, euid: 0 },
         };
         let Some(device) = self.device else { return };
-        let decision = policy::decide(self.config, &request, Some(record), device);
+        let decision = policy::decide(
+            self.config,
+            Channels::of(self.config),
+            &request,
+            Some(record),
+            device,
+        );
         let tally = match decision {
             Decision::Challenge(_) => {
                 survey.ready += 1;

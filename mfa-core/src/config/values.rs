@@ -299,9 +299,7 @@ impl Sender {
 fn split_sender(text: &str) -> (&str, &str) {
     text.strip_suffix('>')
         .and_then(|text| text.rsplit_once('<'))
-        .map_or(("", text.trim()), |(name, address)| {
-            (name.trim(), address)
-        })
+        .map_or(("", text.trim()), |(name, address)| (name.trim(), address))
 }
 
 impl FromNode for EmailAddress {

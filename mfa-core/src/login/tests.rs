@@ -6,10 +6,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 use crate::clock::{BootId, Moment};
+use crate::courier::{SpoolError, StartError};
 use crate::device::AssignedDevice;
-use crate::record::{Algorithm, AppId, Device, Digits, Label, Method, Period, datetime};
+use crate::record::{Algorithm, App, AppId, Device, Digits, Label, Period, datetime};
 use crate::request::{Account, Caller, RemoteHost, UserName};
 use crate::secure_file::{FileError, Problem};
+use crate::state::LoginState;
 
 /// The secret of appendix B, and two codes of it that follow each other.
 const SECRET: &[u8] = b"12345678901234567890";
@@ -104,7 +106,70 @@ impl Prompt for Person<'_> {
     }
 }
 
+/// What left the host, and what was kept for it.
+#[derive(Default)]
+struct Post {
+    /// Documents that couriers were started with.
+    started: RefCell<Vec<Document>>,
+    /// Notices, and whether they were wanted.
+    spooled: RefCell<Vec<(Document, bool)>>,
+    /// What the next deliveries come to; none: still under way when the login ends.
+    reports: RefCell<VecDeque<Report>>,
+    /// No courier can be started.
+    is_broken: Cell<bool>,
+    /// The spool is full.
+    is_full: Cell<bool>,
+}
+
+struct Messenger<'a> {
+    post: &'a Post,
+    is_under_way: bool,
+    report: Option<Report>,
+    has_told: bool,
+}
+
+impl Courier for Messenger<'_> {
+    fn start(&mut self, document: &Document) -> Result<(), StartError> {
+        assert!(!self.is_under_way, "one is at work already");
+        if self.post.is_broken.get() {
+            return Err(StartError::System("no".to_owned()));
+        }
+        self.post.started.borrow_mut().push(document.clone());
+        self.is_under_way = true;
+        self.report = self.post.reports.borrow_mut().pop_front();
+        self.has_told = false;
+        Ok(())
+    }
+
+    fn poll(&mut self) -> Option<Report> {
+        let report = self.report.take();
+        self.has_told |= report.is_some();
+        report
+    }
+
+    fn finish(&mut self) -> Option<Report> {
+        let was_under_way = std::mem::take(&mut self.is_under_way);
+        let report = self.report.take();
+        if !was_under_way || self.has_told {
+            return None;
+        }
+        report.or_else(|| Report::parse("retry - ended x"))
+    }
+
+    fn spool(&mut self, notice: &Document, is_wanted: bool) -> Result<(), SpoolError> {
+        if self.post.is_full.get() {
+            return Err(SpoolError::Full);
+        }
+        self.post
+            .spooled
+            .borrow_mut()
+            .push((notice.clone(), is_wanted));
+        Ok(())
+    }
+}
+
 struct Scene {
+    post: Post,
     shelf: Shelf,
     watch: Watch,
     key: SealingKey,
@@ -167,6 +232,7 @@ fn scene() -> Scene {
         ..Shelf::default()
     };
     Scene {
+        post: Post::default(),
         shelf,
         watch: Watch(Cell::new(EARLIER.0)),
         key,
@@ -188,14 +254,23 @@ impl Scene {
             config: &self.config,
             device: here(),
             key: &self.key,
+            channels: Channels::of(&self.config),
+        };
+        let mut messenger = Messenger {
+            post: &self.post,
+            is_under_way: false,
+            report: None,
+            has_told: false,
         };
         let mut ports = Ports {
             prompt: &mut person,
             clock: &self.watch,
             store: &self.shelf,
+            courier: &mut messenger,
             audit: &mut lines,
         };
         let outcome = run(&self.request, &setting, &mut ports, &mut trail);
+        assert!(!messenger.is_under_way, "a courier is still at work");
         assert!(
             person.answers.is_empty(),
             "{} answers were not asked for",
@@ -707,4 +782,527 @@ fn the_account_phase_says_who_may_log_in_here_at_all() {
         let passed = pass_by_account(&scene.request, &scene.config, &mut lines, &mut trail);
         assert_eq!(passed, Some(AccountOutcome::Skipped));
     }
+}
+
+/// A host that mails, and alice with an address.
+fn mailing() -> Scene {
+    let mut scene = scene();
+    scene.config = config("[courier.smtp]\nhost = \"mail.example.com\"\nfrom = \"a@example.com\"");
+    scene.change(|record| {
+        record.methods.push(Method::Email);
+        record.email = Some(crate::record::EmailAddress::parse("alice@example.com").unwrap());
+    });
+    scene
+}
+
+fn config(text: &str) -> Config {
+    Config::parse(format!("version = 1\n{text}").as_bytes()).unwrap()
+}
+
+/// Types what the last document that was handed to a courier says.
+fn types_what_was_sent(post: &Post) -> Answer<'_> {
+    Box::new(move || {
+        let started = post.started.borrow();
+        let document = started.iter().rev().find(|d| !d.code.is_empty());
+        Ok(Box::leak(
+            document.unwrap().code.to_string().into_boxed_str(),
+        ))
+    })
+}
+
+fn prompts(login: &Scenes) -> Vec<&str> {
+    login
+        .prompts
+        .iter()
+        .map(|(text, _)| text.as_str())
+        .collect()
+}
+
+/// The prompt with the reference taken out, and the reference.
+fn reference(prompt: &str) -> (String, &str) {
+    let (before, rest) = prompt.split_once("(ref ").unwrap();
+    let (reference, after) = rest.split_once(')').unwrap();
+    (format!("{before}(ref){after}"), reference)
+}
+
+const AFTER_ENTER: &str = "Code sent (ref). Verification code (Enter for another): ";
+
+#[test]
+fn enter_has_a_code_sent_that_lets_in_once() {
+    let scene = mailing();
+    let login = scene.play(vec![says(""), types_what_was_sent(&scene.post)]);
+    assert_eq!(login.outcome, LoginOutcome::Accepted);
+    assert_eq!(login.events, ["1004", "1001", "2001", "1002 ended"]);
+    let prompts = prompts(&login);
+    assert_eq!(prompts[0], "Verification code (Enter to have one sent): ");
+    let started = scene.post.started.borrow();
+    assert_eq!(
+        reference(prompts[1]),
+        (AFTER_ENTER.to_owned(), started[0].reference.as_str())
+    );
+    let document = &started[0];
+    assert_eq!(
+        (
+            document.to.as_str(),
+            document.service.as_str(),
+            document.from.as_str()
+        ),
+        ("alice@example.com", "sshd", "203.0.113.7")
+    );
+    assert_eq!(
+        (
+            document.device.as_str(),
+            document.lifetime,
+            document.login.as_str()
+        ),
+        ("here", 300, "9f2c41d07be1")
+    );
+    assert!(login.lines[1].contains("method=email") && login.lines[1].contains("detail=\"ref "));
+    assert!(!login.lines.iter().any(|line| line.contains(document.code.as_str()) || line.contains("alice@example.com")));
+    drop(started);
+    let again = scene.play(vec![
+        types_what_was_sent(&scene.post),
+        says("000000"),
+        says("000000"),
+    ]);
+    assert_eq!(again.outcome, LoginOutcome::Refused);
+    assert_eq!(again.events[1], "2101");
+}
+
+#[test]
+fn a_sent_code_is_good_on_a_new_connection_and_only_for_who_asked() {
+    for (change, is_good) in [
+        ((|_| {}) as fn(&mut Scene), true),
+        (|scene| scene.request.service = "su".to_owned(), false),
+        (
+            |scene| scene.request.remote_host = RemoteHost::parse("203.0.113.8"),
+            false,
+        ),
+        (|scene| scene.request.remote_host = None, false),
+        (
+            |scene| {
+                scene.change(|r| {
+                    r.email = Some(crate::record::EmailAddress::parse("b@example.com").unwrap());
+                });
+            },
+            false,
+        ),
+        (
+            |scene| scene.change(|r| r.methods = vec![Method::App]),
+            false,
+        ),
+        (|scene| scene.watch.0.set(EARLIER.0 + 299), true),
+    ] {
+        let mut scene = mailing();
+        let hangs_up: Answer<'_> = Box::new(|| Err(PromptError::Failed));
+        let first = scene.play(vec![says(""), hangs_up]);
+        assert_eq!(first.outcome, LoginOutcome::ConversationFailed);
+        scene.config.prompt.tries = crate::config::Count::new(1).unwrap();
+        change(&mut scene);
+        let outcome = scene.play(vec![types_what_was_sent(&scene.post)]).outcome;
+        assert_eq!(outcome == LoginOutcome::Accepted, is_good);
+    }
+}
+
+#[test]
+fn a_sent_code_that_comes_too_late_is_expired_and_charged() {
+    let scene = mailing();
+    let late: Answer<'_> = Box::new(|| {
+        scene.watch.0.set(EARLIER.0 + 300);
+        types_what_was_sent(&scene.post)()
+    });
+    let login = scene.play(vec![
+        says(""),
+        late,
+        types_what_was_sent(&scene.post),
+        says("000000"),
+    ]);
+    assert_eq!(login.events[..4], ["1004", "1001", "2103", "2101"]);
+    assert_eq!(scene.shelf.state.borrow().codes.in_row, 3);
+}
+
+#[test]
+fn another_code_voids_the_one_before_and_forgives_nothing() {
+    let scene = mailing();
+    let first_code = || -> Answer<'_> {
+        Box::new(|| {
+            let code = scene.post.started.borrow()[0].code.to_string();
+            Ok(Box::leak(code.into_boxed_str()))
+        })
+    };
+    let login = scene.play(vec![
+        says("000000"),
+        says(""),
+        says(""),
+        first_code(),
+        types_what_was_sent(&scene.post),
+    ]);
+    assert_eq!(login.outcome, LoginOutcome::Accepted);
+    assert_eq!(
+        login.events,
+        [
+            "1004",
+            "2101",
+            "1001",
+            "1002 ended",
+            "1001",
+            "2101",
+            "2001",
+            "1002 ended"
+        ]
+    );
+    let references: Vec<_> = prompts(&login)[2..4]
+        .iter()
+        .map(|prompt| reference(prompt).1.to_owned())
+        .collect();
+    assert_ne!(references[0], references[1]);
+    // Of the failures in the minute none was taken back.
+    assert_eq!(scene.shelf.state.borrow().codes.in_window, 2);
+}
+
+#[test]
+fn of_many_wishes_three_are_granted_and_the_last_code_stays_good() {
+    let scene = mailing();
+    let mut answers: Vec<Answer<'_>> = (0..3).map(|_| says("")).collect();
+    // These use up prompts: three are free.
+    answers.push(says(""));
+    answers.push(says(""));
+    answers.push(types_what_was_sent(&scene.post));
+    let login = scene.play(answers);
+    assert_eq!(login.outcome, LoginOutcome::Accepted);
+    let sent = login.events.iter().filter(|event| *event == "1001").count();
+    let throttled = login.events.iter().filter(|event| *event == "1003").count();
+    assert_eq!((sent, throttled), (3, 2));
+    // Nobody can tell from the process that was started, or not.
+    let kinds: Vec<_> = scene
+        .post
+        .started
+        .borrow()
+        .iter()
+        .map(|d| d.kind.as_str())
+        .collect();
+    assert_eq!(kinds, ["code", "code", "code", "nothing", "nothing"]);
+    assert!(
+        prompts(&login)[1..]
+            .iter()
+            .all(|prompt| reference(prompt).0 == AFTER_ENTER)
+    );
+}
+
+#[test]
+fn a_hundred_wishes_in_a_minute_are_three_mails() {
+    let scene = mailing();
+    for _ in 0..34 {
+        let hangs_up: Answer<'_> = Box::new(|| Err(PromptError::Failed));
+        let _ = scene.play(vec![says(""), says(""), says(""), hangs_up]);
+    }
+    let started = scene.post.started.borrow();
+    assert_eq!(started.iter().filter(|d| !d.code.is_empty()).count(), 3);
+    assert_eq!(started.len(), 102);
+}
+
+#[test]
+fn a_code_is_sent_at_once_where_the_host_says_so() {
+    let mut scene = mailing();
+    scene.config.prompt.first = First::Send;
+    let login = scene.play(vec![types_what_was_sent(&scene.post)]);
+    assert_eq!(login.outcome, LoginOutcome::Accepted);
+    assert_eq!(reference(prompts(&login)[0]).0, AFTER_ENTER);
+}
+
+#[test]
+fn a_method_can_be_asked_for_by_its_name() {
+    let mut scene = mailing();
+    scene.config = config(
+        "[courier.smtp]\nhost = \"mail.example.com\"\nfrom = \"a@example.com\"\n[courier.command]\nrun = [\"/bin/true\"]",
+    );
+    scene.change(|record| record.methods.push(Method::Command));
+    let login = scene.play(vec![
+        says("Command"),
+        says("email"),
+        types_what_was_sent(&scene.post),
+    ]);
+    assert_eq!(login.outcome, LoginOutcome::Accepted);
+    let channels: Vec<_> = scene
+        .post
+        .started
+        .borrow()
+        .iter()
+        .map(|d| d.channel)
+        .collect();
+    assert_eq!(channels, [Method::Command, Method::Email]);
+    // Not delivered here: an answer like any other.
+    let login = mailing().types(&["telegram", "command", "000000"]);
+    assert_eq!(login.events[1..3], ["2101 not_a_code", "2101 not_a_code"]);
+}
+
+#[test]
+fn who_may_not_have_a_code_sees_what_everybody_sees() {
+    type Change = fn(&mut Scene);
+    let cases: [(Change, &str); 8] = [
+        (|_| {}, "1001"),
+        (|s| *s.shelf.record.borrow_mut() = None, "2106"),
+        (|s| s.request.account = None, "2106"),
+        (|s| s.change(|r| r.email = None), "1002 no_address"),
+        (|s| s.change(|r| r.suspended = "left".to_owned()), "2109"),
+        (|s| s.change(|r| r.devices.clear()), "2105"),
+        (|s| s.shelf.state.borrow_mut().codes.disabled = true, "2203"),
+        (|s| s.post.is_broken.set(true), "1002 not_started"),
+    ];
+    for (change, event) in cases {
+        let mut scene = mailing();
+        change(&mut scene);
+        let login = scene.types(&["", "000000", "email", "abcde"]);
+        assert_eq!(login.outcome, LoginOutcome::Refused);
+        assert_eq!(login.events[1], event);
+        let seen: Vec<_> = prompts(&login)[1..]
+            .iter()
+            .map(|prompt| reference(prompt).0)
+            .collect();
+        assert_eq!(seen, [AFTER_ENTER; 3], "{event}");
+        let is_broken = scene.post.is_broken.get();
+        let started = scene.post.started.borrow();
+        assert_eq!(started.len(), if is_broken { 0 } else { 3 }, "{event}");
+        let codes = started.iter().filter(|d| !d.code.is_empty()).count();
+        assert_eq!(codes, if event == "1001" { 2 } else { 0 }, "{event}");
+    }
+}
+
+#[test]
+fn what_sshd_hides_looks_like_what_it_hides() {
+    const DUMMY: &str = "\x08\n\r\x7fINCORRECT";
+    let all = "[courier.smtp]\nhost = \"mail.example.com\"\nfrom = \"a@example.com\"\n[courier.command]\nrun = [\"/bin/true\"]";
+    for typed in [
+        "email", "abcde", "command", "1234567", "000000", "abcd", "x", "",
+    ] {
+        let play = |is_hidden: bool| {
+            let mut scene = mailing();
+            scene.config = config(all);
+            if is_hidden {
+                *scene.shelf.record.borrow_mut() = None;
+            }
+            let hide = |text: &'static str| {
+                if is_hidden {
+                    &DUMMY[..text.len()]
+                } else {
+                    text
+                }
+            };
+            let mut answers = vec![
+                says(hide(typed)),
+                says(hide("000000")),
+                says(hide("000000")),
+            ];
+            if typed.is_empty() {
+                answers.push(says(hide("000000")));
+            }
+            let login = scene.play(answers);
+            let texts: Vec<_> = prompts(&login)
+                .into_iter()
+                .map(|prompt| {
+                    if prompt.contains("(ref ") {
+                        reference(prompt).0
+                    } else {
+                        prompt.to_owned()
+                    }
+                })
+                .collect();
+            // What is done for it, too: processes, transactions, notices or what takes as long.
+            let work = (
+                scene.post.started.borrow().len(),
+                scene.shelf.transactions.borrow().len(),
+                scene.post.spooled.borrow().len(),
+            );
+            (texts, work)
+        };
+        assert_eq!(play(false), play(true), "{typed:?}");
+    }
+}
+
+#[test]
+fn what_came_of_a_delivery_is_said_when_it_is_known() {
+    let scene = mailing();
+    scene
+        .post
+        .reports
+        .borrow_mut()
+        .push_back(Report::parse("retry smtp timeout while connecting").unwrap());
+    scene
+        .post
+        .reports
+        .borrow_mut()
+        .push_back(Report::parse("accepted smtp 250 OK").unwrap());
+    let login = scene.play(vec![says(""), says(""), types_what_was_sent(&scene.post)]);
+    assert_eq!(
+        login.events,
+        ["1004", "1001", "1002 timeout", "1001", "2001"]
+    );
+    assert!(
+        login.lines[2].contains("method=email")
+            && login.lines[2].ends_with("detail=\"smtp: while connecting\"")
+    );
+    // The login goes on by other ways.
+    let scene = mailing();
+    scene.post.is_broken.set(true);
+    assert_eq!(
+        scene.types(&["", EARLIER.1]).outcome,
+        LoginOutcome::Accepted
+    );
+}
+
+#[test]
+fn guesses_at_a_sent_code_are_charged_whatever_is_the_matter_with_the_apps() {
+    for damage in [
+        (|s: &Scene| s.change(|r| r.apps[0].secret = "sealed:1:00000000:00".to_owned()))
+            as fn(&Scene),
+        |s| s.watch.0.set(EARLIER.0 - 100_000),
+    ] {
+        let scene = mailing();
+        assert_eq!(scene.types(&[EARLIER.1]).outcome, LoginOutcome::Accepted);
+        damage(&scene);
+        let login = scene.play(vec![
+            says(""),
+            says("000000"),
+            types_what_was_sent(&scene.post),
+        ]);
+        assert_eq!(login.outcome, LoginOutcome::Accepted, "{:?}", login.events);
+        assert_eq!(login.events[2], "2101");
+        assert_eq!(scene.shelf.state.borrow().codes.in_window, 1);
+    }
+}
+
+#[test]
+fn of_failures_the_user_is_told_and_of_others_it_takes_as_long() {
+    let scene = mailing();
+    let _ = scene.types(&["000000", "12", EARLIER.1]);
+    let spooled = scene.post.spooled.borrow();
+    let seen: Vec<_> = spooled
+        .iter()
+        .map(|(d, wanted)| (d.event.as_str(), *wanted))
+        .collect();
+    assert_eq!(seen, [("bad_code", true), ("", false)]);
+    let notice = &spooled[0].0;
+    assert_eq!(
+        (
+            notice.to.as_str(),
+            notice.from.as_str(),
+            notice.user.as_str(),
+            notice.time
+        ),
+        ("alice@example.com", "203.0.113.7", "alice", EARLIER.0)
+    );
+    // Nobody of that name: as much work, and nothing kept.
+    let stranger = mailing();
+    *stranger.shelf.record.borrow_mut() = None;
+    let _ = stranger.types(&["000000"; 3]);
+    let seen: Vec<_> = stranger
+        .post
+        .spooled
+        .borrow()
+        .iter()
+        .map(|(_, wanted)| *wanted)
+        .collect();
+    assert_eq!(seen, [false; 3]);
+    // A host that delivers nothing keeps nothing.
+    let quiet = self::scene();
+    let _ = quiet.types(&["000000"; 3]);
+    assert!(quiet.post.spooled.borrow().is_empty());
+}
+
+#[test]
+fn a_lock_is_what_a_notice_tells_rather_than_the_code_that_led_to_it() {
+    let scene = mailing();
+    scene.shelf.state.borrow_mut().codes.in_row = 9;
+    let login = scene.types(&["000000"; 3]);
+    assert_eq!(login.events[..3], ["1004", "2101", "2204"]);
+    let seen: Vec<_> = scene
+        .post
+        .spooled
+        .borrow()
+        .iter()
+        .map(|(d, _)| d.event.clone())
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            "became_locked",
+            "refused_while_locked",
+            "refused_while_locked"
+        ]
+    );
+}
+
+#[test]
+fn a_notice_that_can_not_be_kept_is_said_and_stops_nobody() {
+    let scene = mailing();
+    scene.post.is_full.set(true);
+    let login = scene.types(&["000000", EARLIER.1]);
+    assert_eq!(login.outcome, LoginOutcome::Accepted);
+    assert_eq!(login.events, ["1004", "2101", "5001 spool_full", "2001"]);
+}
+
+fn session(scene: &Scene) -> Vec<Document> {
+    let mut messenger = Messenger {
+        post: &scene.post,
+        is_under_way: false,
+        report: None,
+        has_told: false,
+    };
+    let mut lines = Lines::default();
+    let mut ports = SessionPorts {
+        clock: &scene.watch,
+        store: &scene.shelf,
+        courier: &mut messenger,
+        audit: &mut lines,
+    };
+    let mut trail = AuditTrail::new(&scene.request, "9f2c41d07be1".to_owned(), 3);
+    trail.got_in_by("app", "phone");
+    let here = (&scene.config, Channels::of(&scene.config), here());
+    open_session(&scene.request, here, &mut ports, &mut trail);
+    assert!(lines.0[0].contains("event=session_opened"));
+    scene
+        .post
+        .spooled
+        .borrow_mut()
+        .drain(..)
+        .map(|(document, wanted)| {
+            assert!(wanted);
+            document
+        })
+        .collect()
+}
+
+#[test]
+fn a_login_is_told_to_the_user() {
+    let scene = mailing();
+    let notices = session(&scene);
+    assert_eq!(notices.len(), 1);
+    let notice = &notices[0];
+    assert_eq!(
+        (notice.kind, notice.method.as_str(), notice.app.as_str()),
+        (courier::Kind::Login, "app", "phone")
+    );
+    assert_eq!(
+        (notice.device.as_str(), notice.from.as_str()),
+        ("here", "203.0.113.7")
+    );
+}
+
+#[test]
+fn a_login_is_told_as_often_as_the_host_says() {
+    let mail = "[courier.smtp]\nhost = \"m\"\nfrom = \"a@example.com\"\n[notices]\non_login = ";
+    let mut scene = mailing();
+    scene.config = config(&format!("{mail}\"never\""));
+    assert_eq!(session(&scene).len(), 0);
+    scene.config = config(&format!("{mail}\"new_address\""));
+    assert_eq!((session(&scene).len(), session(&scene).len()), (1, 0));
+    scene.request.remote_host = None;
+    assert_eq!((session(&scene).len(), session(&scene).len()), (1, 0));
+    // Nobody to be told, and nowhere to tell it.
+    scene.config = config(&format!("{mail}\"always\""));
+    scene.change(|record| record.email = None);
+    assert_eq!(session(&scene).len(), 0);
+    *scene.shelf.record.borrow_mut() = None;
+    assert_eq!(session(&scene).len(), 0);
+    assert_eq!(session(&self::scene()).len(), 0);
 }

@@ -3,6 +3,7 @@
 //! tests) is a parameter.
 
 mod block;
+mod drop_box;
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -17,6 +18,7 @@ use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, fchown, fsync, linkat, 
 use zeroize::Zeroizing;
 
 pub use block::{BLOCK_SIZE, Block, BlockError, MAX_PAYLOAD};
+pub use drop_box::DropBox;
 
 /// Nothing that we keep is larger.
 pub const MAX_FILE_SIZE: usize = 64 * 1024;
@@ -241,6 +243,22 @@ impl Folder {
     ///
     /// As for [`Folder::open`]; sticky folders are refused too.
     pub fn subfolder(&self, name: &str) -> Result<Self, FileError> {
+        let (folder, stat) = self.foreign_subfolder(name)?;
+        if stat.st_uid != self.owner.0 {
+            return Err(FileError::new(&folder.path, Problem::Owner(stat.st_uid)));
+        }
+        if permissions(&stat) & 0o022 != 0 {
+            return Err(FileError::new(
+                &folder.path,
+                Problem::WritableByOthers(permissions(&stat)),
+            ));
+        }
+        Ok(folder)
+    }
+
+    /// A folder right below this one that may be somebody else's, but no link; what is in it is not to be
+    /// opened.
+    fn foreign_subfolder(&self, name: &str) -> Result<(Self, FileStat), FileError> {
         let path = self.path.join(name);
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let fd = openat(&self.fd, name, flags, Mode::empty()).map_err(|errno| {
@@ -254,20 +272,36 @@ impl Folder {
             }
         })?;
         let stat = fstat(&fd).map_err(|errno| FileError::system(&path, errno))?;
-        if stat.st_uid != self.owner.0 {
-            return Err(FileError::new(&path, Problem::Owner(stat.st_uid)));
-        }
-        if permissions(&stat) & 0o022 != 0 {
-            return Err(FileError::new(
-                &path,
-                Problem::WritableByOthers(permissions(&stat)),
-            ));
-        }
-        Ok(Self {
+        let folder = Self {
             fd,
             path,
             owner: self.owner,
-        })
+        };
+        Ok((folder, stat))
+    }
+
+    /// Checks a program that is about to be run: a regular file of the owner's that nobody else can change.
+    ///
+    /// # Errors
+    ///
+    /// It is missing, somebody else's, writable by others, or not executable.
+    pub fn check_program(&self, name: &str) -> Result<(), FileError> {
+        let path = self.path.join(name);
+        let stat = self
+            .stat(name)
+            .map_err(|errno| FileError::system(&path, errno))?;
+        let mode = permissions(&stat);
+        let problem = match kind(&stat) {
+            SFlag::S_IFLNK => Problem::Link,
+            SFlag::S_IFREG if stat.st_uid != self.owner.0 && stat.st_uid != 0 => {
+                Problem::Owner(stat.st_uid)
+            }
+            SFlag::S_IFREG if mode & 0o022 != 0 => Problem::WritableByOthers(mode),
+            SFlag::S_IFREG if mode & 0o111 == 0 => Problem::System(Errno::EACCES),
+            SFlag::S_IFREG => return Ok(()),
+            _ => Problem::NotAFile,
+        };
+        Err(FileError::new(&path, problem))
     }
 
     /// Makes a folder below this one, mode 0700, or leaves the one that is there.

@@ -2,7 +2,6 @@
 //! ten users and with a million.
 
 mod admin;
-mod critical;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,13 +11,13 @@ use std::time::Duration;
 use nix::errno::Errno;
 use zeroize::Zeroizing;
 
+use crate::critical::CriticalSection;
 use crate::document::{DocumentError, Read};
 use crate::record::{ReadRecord, UserRecord};
 use crate::request::UserName;
 use crate::secure_file::{Block, BlockError, FileError, Folder, Owner, Privacy, Problem};
 use crate::state::LoginState;
 pub use admin::StateView;
-use critical::CriticalSection;
 
 /// How long a login waits for another one of the same user.
 const PATIENCE: Duration = Duration::from_secs(5);

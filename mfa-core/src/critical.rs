@@ -1,4 +1,4 @@
-//! What keeps a caller's hands off a transaction. su runs with its caller's real uid, terminal and limits:
+//! What keeps a caller's hands off what is being written. su runs with its caller's real uid, terminal and limits:
 //! a Ctrl-Z, a SIGSTOP or a SIGKILL in the wrong place would keep a state locked, SIGXFSZ would end the
 //! host. Inside, those signals are blocked and no uid is the caller's, who then may send none.
 
@@ -20,7 +20,7 @@ const FAULTS: [Signal; 7] = [
 
 /// A part of the program that its caller can't stop; over when left or dropped.
 #[derive(Debug)]
-pub(super) struct CriticalSection {
+pub(crate) struct CriticalSection {
     /// What is to be put back; `None` when that has been done.
     before: Option<Before>,
 }
@@ -33,7 +33,7 @@ struct Before {
 
 impl CriticalSection {
     /// Blocks signals, then takes on root's uids where the real one is not root's already.
-    pub(super) fn enter() -> Result<Self, Errno> {
+    pub(crate) fn enter() -> Result<Self, Errno> {
         let mut blocked = SigSet::all();
         for fault in FAULTS {
             blocked.remove(fault);
@@ -57,7 +57,7 @@ impl CriticalSection {
     /// end the host when the mask is put back. Only within a section is it blocked, and so kept, even if
     /// it is ignored. Not sigwait(3): a file system may answer EFBIG of itself, without a signal.
     #[allow(clippy::unused_self)] // proof that there is a section
-    pub(super) fn take_file_size_signal(&self) {
+    pub(crate) fn take_file_size_signal(&self) {
         let mut too_large = SigSet::empty();
         too_large.add(Signal::SIGXFSZ);
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
@@ -68,7 +68,7 @@ impl CriticalSection {
     }
 
     /// Puts back what was.
-    pub(super) fn leave(mut self) -> Result<(), Errno> {
+    pub(crate) fn leave(mut self) -> Result<(), Errno> {
         self.restore()
     }
 

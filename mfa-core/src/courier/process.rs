@@ -1,0 +1,265 @@
+//! A courier that is at work: a process of its own, started without anything of this one's, and gone when the
+//! login is over.
+
+use std::fmt;
+use std::io::{ErrorKind, Read};
+use std::net::Shutdown;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{MsgFlags, send};
+use nix::unistd::Pid;
+
+use super::{Courier, Document, Report, SpoolError, spool};
+use crate::config::Config;
+use crate::critical::CriticalSection;
+use crate::secure_file::{FileError, Owner, folder_of};
+
+/// The courier's line is shorter.
+const MAX_LINE: usize = 1024;
+
+/// Why no courier is at work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartError {
+    /// The program is missing, or can't be trusted.
+    Program(FileError),
+    /// The system refuses.
+    System(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Program(error) => error.fmt(f),
+            Self::System(message) => write!(f, "the courier could not be started: {message}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl StartError {
+    /// For the audit line.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Program(_) => "no_courier",
+            Self::System(_) => "not_started",
+        }
+    }
+}
+
+/// The courier of a configuration.
+#[derive(Debug)]
+pub struct Process {
+    program: PathBuf,
+    config_path: PathBuf,
+    spool: PathBuf,
+    owner: Owner,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    socket: UnixStream,
+    answer: Vec<u8>,
+    has_told: bool,
+}
+
+impl Process {
+    /// The courier that a configuration names. It is told where the configuration is.
+    #[must_use]
+    pub fn new(config: &Config, config_path: &Path, owner: Owner) -> Self {
+        Self {
+            program: config.paths.courier.as_path().to_owned(),
+            config_path: config_path.to_owned(),
+            spool: config.paths.spool.as_path().to_owned(),
+            owner,
+            running: None,
+        }
+    }
+
+    /// Waits for what comes of the delivery, this long at most.
+    pub fn wait(&mut self, patience: Duration) -> Option<Report> {
+        if let Some(running) = &mut self.running {
+            running.wait(patience);
+        }
+        self.finish()
+    }
+
+    fn spawn(&self) -> Result<Running, StartError> {
+        let (folder, name) = folder_of(&self.program, self.owner).map_err(StartError::Program)?;
+        folder.check_program(&name).map_err(StartError::Program)?;
+        let fail = |error: std::io::Error| StartError::System(error.to_string());
+        let (socket, theirs) = UnixStream::pair().map_err(fail)?;
+        let output = theirs.try_clone().map_err(fail)?;
+        socket.set_nonblocking(true).map_err(fail)?;
+        let child = Command::new(&self.program)
+            .arg("send")
+            .arg("--config")
+            .arg(&self.config_path)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::from(OwnedFd::from(output)))
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(fail)?;
+        Ok(Running {
+            child,
+            socket,
+            answer: Vec::new(),
+            has_told: false,
+        })
+    }
+}
+
+impl Courier for Process {
+    fn start(&mut self, document: &Document) -> Result<(), StartError> {
+        let _ = self.finish();
+        let fail = |errno: Errno| StartError::System(errno.desc().to_owned());
+        // What is started here must not be the caller's to stop, until it has become somebody else.
+        let section = CriticalSection::enter().map_err(fail)?;
+        let started = self.spawn().and_then(|mut running| {
+            let sent = running.hand_over(document.to_json().as_bytes());
+            // Kept in any case: it has to be reaped.
+            self.running = Some(running);
+            sent.map_err(fail)
+        });
+        section.leave().map_err(fail)?;
+        if started.is_err() {
+            let _ = self.finish();
+        }
+        started
+    }
+
+    fn poll(&mut self) -> Option<Report> {
+        self.running.as_mut()?.report()
+    }
+
+    fn finish(&mut self) -> Option<Report> {
+        let mut running = self.running.take()?;
+        let report = running.report();
+        let had_told = running.has_told;
+        running.end();
+        report.or_else(|| {
+            (!had_told).then(|| Report {
+                is_accepted: false,
+                reason: "ended".to_owned(),
+                detail: "the login was over before the message was out".to_owned(),
+            })
+        })
+    }
+
+    fn spool(&mut self, notice: &Document, is_wanted: bool) -> Result<(), SpoolError> {
+        spool::put(&self.spool, self.owner, notice, is_wanted)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.finish();
+    }
+}
+
+impl Running {
+    /// Writes the document, which fits into the socket's buffer, without a signal where nobody reads.
+    fn hand_over(&mut self, mut text: &[u8]) -> Result<(), Errno> {
+        while !text.is_empty() {
+            match send(self.socket.as_raw_fd(), text, MsgFlags::MSG_NOSIGNAL) {
+                Ok(count) => text = text.get(count..).unwrap_or_default(),
+                Err(Errno::EINTR) => {}
+                // Gone already: its answer says why, and is yet to be read.
+                Err(Errno::EPIPE | Errno::ECONNRESET) => return Ok(()),
+                Err(errno) => return Err(errno),
+            }
+        }
+        // The end of the document; where that fails, the line's end was it.
+        let _ = self.socket.shutdown(Shutdown::Write);
+        Ok(())
+    }
+
+    /// What came of it, if that is known and was not told.
+    fn report(&mut self) -> Option<Report> {
+        let is_over = self.read();
+        if self.has_told {
+            return None;
+        }
+        let line = self.line();
+        if line.is_none() && !is_over {
+            return None;
+        }
+        self.has_told = true;
+        let report = line.and_then(|line| Report::parse(&line));
+        Some(report.unwrap_or_else(|| Report {
+            is_accepted: false,
+            reason: "no_answer".to_owned(),
+            detail: "the courier ended without a word".to_owned(),
+        }))
+    }
+
+    /// Reads what there is; whether that was all.
+    fn read(&mut self) -> bool {
+        let mut bytes = [0; MAX_LINE];
+        loop {
+            match self.socket.read(&mut bytes) {
+                Ok(0) => return true,
+                Ok(count) => {
+                    if self.answer.len() < MAX_LINE {
+                        self.answer
+                            .extend_from_slice(bytes.get(..count).unwrap_or_default());
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+                Err(_) => return true,
+            }
+        }
+    }
+
+    fn line(&self) -> Option<String> {
+        let end = self.answer.iter().position(|byte| *byte == b'\n')?;
+        let line = self.answer.get(..end)?;
+        Some(String::from_utf8_lossy(line).into_owned())
+    }
+
+    /// Waits until there is a line, or there will be none.
+    fn wait(&mut self, patience: Duration) {
+        let mut bytes = [0; MAX_LINE];
+        let ready = self
+            .socket
+            .set_nonblocking(false)
+            .and_then(|()| self.socket.set_read_timeout(Some(patience)));
+        // Each read gets all the patience: the courier writes its line at once.
+        while ready.is_ok() && self.line().is_none() {
+            match self.socket.read(&mut bytes) {
+                Ok(count) if count > 0 => self
+                    .answer
+                    .extend_from_slice(bytes.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                _ => break,
+            }
+        }
+        let _ = self.socket.set_nonblocking(true);
+    }
+
+    /// Ends the process with all that it has started, and reaps it, whatever the host does with SIGCHLD.
+    fn end(&mut self) {
+        // While it was not reaped, its number is nobody else's. Where the host reaped it, or has it done by
+        // ignoring SIGCHLD, this fails, and nothing is left to do.
+        if let Ok(None) = self.child.try_wait() {
+            if let Ok(pid) = i32::try_from(self.child.id()) {
+                // Its group is its own from setsid(2) on; a program of the administrator's is in it.
+                let _ = kill(Pid::from_raw(-pid), Signal::SIGKILL);
+            }
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}

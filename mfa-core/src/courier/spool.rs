@@ -1,0 +1,316 @@
+//! Notices that wait for delivery: put into folders of the courier's, which root never reads.
+
+use std::fmt;
+use std::path::Path;
+
+use nix::errno::Errno;
+
+use super::{Document, Kind, MAX_DOCUMENT};
+use crate::critical::CriticalSection;
+use crate::request::UserName;
+use crate::secure_file::{DropBox, FileError, Owner, Problem};
+
+/// Where files are made.
+pub const TMP: &str = "tmp";
+/// Where the courier finds them.
+pub const NEW: &str = "new";
+/// Where those wait that could not be delivered, and failures that are to be bundled.
+pub const DEFERRED: &str = "deferred";
+/// Where those end that nobody takes.
+pub const DEAD: &str = "dead";
+
+/// Notices that may wait in all.
+pub const MAX_NOTICES: usize = 1000;
+/// Of these, failures at most: guessers are not to keep everything else out.
+const MAX_FAILURES: usize = 800;
+/// Failures of one user at most, until the courier has taken them over.
+const MAX_FAILURES_OF_ONE: usize = 32;
+
+/// Why a notice is not in the spool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SpoolError {
+    /// A file or folder.
+    File(FileError),
+    /// So many wait already.
+    Full,
+    /// The document is larger than what is taken.
+    TooLarge,
+    /// The caller's signals could not be kept off.
+    Unprotected(Errno),
+}
+
+impl fmt::Display for SpoolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(error) => error.fmt(f),
+            Self::Full => write!(
+                f,
+                "too many notices wait in the spool ({MAX_NOTICES} at most); see `mfa-admin notify queue`"
+            ),
+            Self::TooLarge => write!(f, "the notice is larger than {MAX_DOCUMENT} bytes"),
+            Self::Unprotected(errno) => write!(
+                f,
+                "signals or uids could not be changed while writing: {}",
+                errno.desc()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for SpoolError {}
+
+impl From<FileError> for SpoolError {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
+    }
+}
+
+impl SpoolError {
+    /// For the audit line.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::File(_) | Self::Unprotected(_) => "spool_unusable",
+            Self::Full => "spool_full",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
+/// The name of a notice's file: kind, user and id, with a character between them that none of them has.
+#[must_use]
+pub fn file_name(document: &Document) -> String {
+    let user = UserName::parse(&document.user);
+    let user = user.as_ref().map_or("", UserName::file_name);
+    format!("{}~{user}~{}", document.kind.as_str(), document.id)
+}
+
+/// Puts a notice into the spool; or does as much work and leaves nothing, so that nobody can tell from the
+/// time whether there is somebody to be told.
+pub(super) fn put(
+    path: &Path,
+    owner: Owner,
+    document: &Document,
+    is_wanted: bool,
+) -> Result<(), SpoolError> {
+    let section = CriticalSection::enter().map_err(SpoolError::Unprotected)?;
+    let result = put_unprotected(path, owner, document, is_wanted);
+    if let Err(SpoolError::File(FileError {
+        problem: Problem::System(Errno::EFBIG),
+        ..
+    })) = &result
+    {
+        section.take_file_size_signal();
+    }
+    section.leave().map_err(SpoolError::Unprotected)?;
+    result
+}
+
+fn put_unprotected(
+    path: &Path,
+    owner: Owner,
+    document: &Document,
+    is_wanted: bool,
+) -> Result<(), SpoolError> {
+    let waiting = DropBox::open(path, owner, TMP, DEFERRED)?.names()?;
+    let new = DropBox::open(path, owner, TMP, NEW)?;
+    let names = new.names()?;
+    let count = names.len() + waiting.len();
+    let name = file_name(document);
+    if document.kind == Kind::Failure {
+        let own = name.trim_end_matches(|c: char| c.is_ascii_hexdigit());
+        let of_user = names
+            .iter()
+            .filter(|name| name.to_str().is_some_and(|name| name.starts_with(own)))
+            .count();
+        if of_user >= MAX_FAILURES_OF_ONE {
+            // Whoever reads the digest learns that there were more.
+            return Ok(());
+        }
+        if count >= MAX_FAILURES {
+            return Err(SpoolError::Full);
+        }
+        let mut document = document.clone();
+        document.is_incomplete = of_user + 1 == MAX_FAILURES_OF_ONE;
+        return write(&new, &name, &document, is_wanted);
+    }
+    if count >= MAX_NOTICES {
+        return Err(SpoolError::Full);
+    }
+    write(&new, &name, document, is_wanted)
+}
+
+fn write(
+    folder: &DropBox,
+    name: &str,
+    document: &Document,
+    is_wanted: bool,
+) -> Result<(), SpoolError> {
+    let text = document.to_json();
+    if text.len() > MAX_DOCUMENT {
+        return Err(SpoolError::TooLarge);
+    }
+    if is_wanted {
+        folder.put(name, text.as_bytes())?;
+    } else {
+        folder.pretend(name, text.as_bytes())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::courier::new_id;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::path::PathBuf;
+
+    struct Place(tempfile::TempDir);
+
+    fn place() -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [TMP, NEW, DEFERRED, DEAD] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        Place(dir)
+    }
+
+    impl Place {
+        fn put(&self, document: &Document) -> Result<(), SpoolError> {
+            put(self.0.path(), Owner::effective_user(), document, true)
+        }
+
+        fn names(&self, folder: &str) -> Vec<String> {
+            let entries = std::fs::read_dir(self.0.path().join(folder)).unwrap();
+            entries
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect()
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
+        }
+    }
+
+    fn notice(kind: Kind, user: &str) -> Document {
+        let mut document = Document::new(kind, new_id(), 1);
+        document.user = user.to_owned();
+        document
+    }
+
+    #[test]
+    fn a_notice_is_put_whole_into_the_folder_of_new_ones() {
+        let place = place();
+        let document = notice(Kind::Login, "../Zo\u{eb}");
+        place.put(&document).unwrap();
+        let name = format!("login~%2E.%2F%5Ao%C3%AB~{}", document.id);
+        assert_eq!(place.names(NEW), [name.as_str()]);
+        assert!(place.names(TMP).is_empty());
+        let file = place.path(NEW).join(&name);
+        assert_eq!(
+            std::fs::read_to_string(&file).unwrap(),
+            document.to_json().as_str()
+        );
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        // The same once more is refused, and leaves nothing.
+        assert!(matches!(place.put(&document), Err(SpoolError::File(_))));
+        assert!(place.names(TMP).is_empty());
+    }
+
+    #[test]
+    fn what_is_pretended_leaves_nothing() {
+        let place = place();
+        let owner = Owner::effective_user();
+        put(place.0.path(), owner, &notice(Kind::Failure, "x"), false).unwrap();
+        assert!(place.names(NEW).is_empty() && place.names(TMP).is_empty());
+    }
+
+    #[test]
+    fn a_file_becomes_that_of_whom_the_folder_belongs_to() {
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("SKIPPED a_file_becomes_that_of_whom_the_folder_belongs_to: needs root");
+            return;
+        }
+        let place = place();
+        for name in [TMP, NEW] {
+            std::os::unix::fs::chown(place.path(name), Some(12345), Some(23456)).unwrap();
+        }
+        place.put(&notice(Kind::Login, "alice")).unwrap();
+        let name = place.names(NEW).pop().unwrap();
+        let file = place.path(NEW).join(name).metadata().unwrap();
+        assert_eq!((file.uid(), file.gid()), (12345, 23456));
+    }
+
+    #[test]
+    fn links_and_fifos_that_were_planted_are_neither_followed_nor_replaced() {
+        let place = place();
+        let treasure = place.path("treasure");
+        std::fs::write(&treasure, "as it was").unwrap();
+        for folder in [TMP, NEW] {
+            let document = notice(Kind::Login, "alice");
+            let planted = place.path(folder).join(file_name(&document));
+            symlink(&treasure, &planted).unwrap();
+            assert!(matches!(place.put(&document), Err(SpoolError::File(_))));
+            std::fs::remove_file(&planted).unwrap();
+            nix::unistd::mkfifo(&planted, nix::sys::stat::Mode::S_IRWXU).unwrap();
+            assert!(matches!(place.put(&document), Err(SpoolError::File(_))));
+            assert!(std::fs::symlink_metadata(&planted).is_ok());
+            std::fs::remove_file(&planted).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&treasure).unwrap(), "as it was");
+        // The folders themselves may be no links.
+        std::fs::rename(place.path(NEW), place.path("elsewhere")).unwrap();
+        symlink("elsewhere", place.path(NEW)).unwrap();
+        let refused = place.put(&notice(Kind::Login, "alice")).unwrap_err();
+        assert!(refused.to_string().contains("symbolic link"), "{refused}");
+        assert!(place.names("elsewhere").is_empty());
+    }
+
+    #[test]
+    fn no_spool_is_an_error_that_names_it() {
+        let place = place();
+        std::fs::remove_dir(place.path(NEW)).unwrap();
+        let error = place.put(&notice(Kind::Login, "alice")).unwrap_err();
+        assert!(
+            error.to_string().ends_with("/new: does not exist"),
+            "{error}"
+        );
+        assert_eq!(error.reason(), "spool_unusable");
+    }
+
+    #[test]
+    fn a_thousand_notices_wait_at_most_and_guessers_leave_room_for_others() {
+        let place = place();
+        for number in 0..MAX_FAILURES {
+            let folder = if number % 2 == 0 { NEW } else { DEFERRED };
+            std::fs::write(place.path(folder).join(format!("{number}")), "").unwrap();
+        }
+        let failure = notice(Kind::Failure, "alice");
+        assert_eq!(place.put(&failure), Err(SpoolError::Full));
+        for _ in MAX_FAILURES..MAX_NOTICES {
+            place.put(&notice(Kind::Login, "alice")).unwrap();
+        }
+        assert_eq!(
+            place.put(&notice(Kind::Login, "alice")),
+            Err(SpoolError::Full)
+        );
+    }
+
+    #[test]
+    fn of_one_user_so_many_failures_wait_and_the_last_one_says_that_there_may_be_more() {
+        let place = place();
+        place.put(&notice(Kind::Failure, "alice.a")).unwrap();
+        for _ in 0..40 {
+            place.put(&notice(Kind::Failure, "alice")).unwrap();
+        }
+        let names = place.names(NEW);
+        let of_alice = names
+            .iter()
+            .filter(|name| name.starts_with("failure~alice~"));
+        let incomplete = of_alice.clone().filter(|name| {
+            let text = std::fs::read_to_string(place.path(NEW).join(name)).unwrap();
+            text.contains("is_incomplete")
+        });
+        assert_eq!((of_alice.count(), incomplete.count()), (32, 1));
+    }
+}

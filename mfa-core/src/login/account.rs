@@ -1,0 +1,160 @@
+//! What holds for every login, with a public key too: the account phase, and the line and notice of a session.
+
+use super::{event_of, log_store_error};
+use crate::audit::{AuditLog, AuditTrail, Entry, Event};
+use crate::clock::Clock;
+use crate::config::{Config, OnLogin};
+use crate::courier::{Channels, Courier};
+use crate::device::DeviceId;
+use crate::notice::{self, Notices};
+use crate::policy::{self, AccountDecision, SkipReason};
+use crate::record::UserRecord;
+use crate::request::LoginRequest;
+use crate::store::{Store, StoreError, Subject};
+
+/// How the account phase ended.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountOutcome {
+    /// The user may log in on this host.
+    Accepted,
+    /// No opinion.
+    Skipped,
+    /// The user may not.
+    Refused,
+    /// The user's record is damaged.
+    Unavailable,
+}
+
+/// Passes by the account phase of a service that the configuration leaves alone, whatever state this
+/// host is in; `None` for every other service.
+pub fn pass_by_account(
+    request: &LoginRequest,
+    config: &Config,
+    audit: &mut dyn AuditLog,
+    trail: &mut AuditTrail,
+) -> Option<AccountOutcome> {
+    policy::is_service_left_alone(config, request)
+        .then(|| skip_account(SkipReason::Service, audit, trail))
+}
+
+fn skip_account(
+    reason: SkipReason,
+    audit: &mut dyn AuditLog,
+    trail: &mut AuditTrail,
+) -> AccountOutcome {
+    trail.log(
+        audit,
+        Event::Skipped,
+        &Entry {
+            reason: Some(reason.as_str()),
+            ..Entry::default()
+        },
+    );
+    AccountOutcome::Skipped
+}
+
+/// Runs the account phase, which is all that a login with a public key comes through.
+pub fn check_account(
+    request: &LoginRequest,
+    config: &Config,
+    device: DeviceId,
+    store: &dyn Store,
+    audit: &mut dyn AuditLog,
+    trail: &mut AuditTrail,
+) -> AccountOutcome {
+    let record = match note_user(request, store, trail) {
+        Ok(record) => record,
+        Err(error) => {
+            log_store_error(trail, audit, &error);
+            return AccountOutcome::Unavailable;
+        }
+    };
+    match policy::decide_account(config, request, record.as_ref(), device) {
+        AccountDecision::Accept => {
+            trail.log(audit, Event::AccountAccepted, &Entry::default());
+            AccountOutcome::Accepted
+        }
+        AccountDecision::Skip(reason) => skip_account(reason, audit, trail),
+        AccountDecision::Deny(reason) => {
+            let entry = Entry {
+                reason: Some(event_of(reason).name()),
+                ..Entry::default()
+            };
+            trail.log(audit, Event::AccountRefused, &entry);
+            AccountOutcome::Refused
+        }
+    }
+}
+
+/// Reads a user's record; the trail may name whoever has one, damaged or not.
+///
+/// # Errors
+///
+/// The record can't be read or trusted.
+pub fn note_user(
+    request: &LoginRequest,
+    store: &dyn Store,
+    trail: &mut AuditTrail,
+) -> Result<Option<UserRecord>, StoreError> {
+    let Some(user) = request.user() else {
+        return Ok(None);
+    };
+    let record = store.record(Subject::User(user));
+    if !matches!(record, Ok(None)) {
+        trail.user_is_known();
+    }
+    record
+}
+
+/// The ports of a session.
+pub struct SessionPorts<'a> {
+    /// Tells the time.
+    pub clock: &'a dyn Clock,
+    /// Keeps records and states.
+    pub store: &'a dyn Store,
+    /// Keeps notices.
+    pub courier: &'a mut dyn Courier,
+    /// Takes the lines.
+    pub audit: &'a mut dyn AuditLog,
+}
+
+/// Writes the line of a session, and has the user told of the login.
+pub fn open_session(
+    request: &LoginRequest,
+    (config, channels, device): (&Config, Channels, DeviceId),
+    ports: &mut SessionPorts<'_>,
+    trail: &mut AuditTrail,
+) {
+    // A damaged record was reported by the account phase.
+    let record = note_user(request, ports.store, trail).ok().flatten();
+    trail.log(ports.audit, Event::SessionOpened, &Entry::default());
+    let Some(record) = record else { return };
+    let notices = Notices {
+        config,
+        channels,
+        device,
+    };
+    let now = ports.clock.now().unix_seconds();
+    if config.notices.on_login == OnLogin::Never {
+        return;
+    }
+    let Some(notice) = notices.of_login(request, trail, &record, now) else {
+        return;
+    };
+    if config.notices.on_login == OnLogin::NewAddress {
+        let mut is_new = false;
+        let told = ports
+            .store
+            .transaction(Subject::User(&record.user), &mut |_, state| {
+                is_new = state.tell_of(request.address());
+            });
+        match told {
+            Ok(()) if !is_new => return,
+            Ok(()) => {}
+            // Better told once too often.
+            Err(error) => log_store_error(trail, ports.audit, &error),
+        }
+    }
+    notice::keep(&notice, true, ports.courier, trail, ports.audit);
+}
