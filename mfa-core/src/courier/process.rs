@@ -1,18 +1,23 @@
 //! A courier that is at work: a process of its own, started without anything of this one's, and gone when the
 //! login is over.
 
+use std::ffi::{CStr, CString};
 use std::fmt;
 use std::io::{ErrorKind, Read};
 use std::net::Shutdown;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
+use nix::fcntl::OFlag;
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::socket::{MsgFlags, send};
+use nix::sys::stat::Mode;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::{Courier, Document, Report, SpoolError, spool};
@@ -66,7 +71,7 @@ pub struct Process {
 
 #[derive(Debug)]
 struct Running {
-    child: Child,
+    pid: Pid,
     socket: UnixStream,
     answer: Vec<u8>,
     has_told: bool,
@@ -98,25 +103,44 @@ impl Process {
         folder.check_program(&name).map_err(StartError::Program)?;
         let fail = |error: std::io::Error| StartError::System(error.to_string());
         let (socket, theirs) = UnixStream::pair().map_err(fail)?;
-        let output = theirs.try_clone().map_err(fail)?;
         socket.set_nonblocking(true).map_err(fail)?;
-        let child = Command::new(&self.program)
-            .arg("send")
-            .arg("--config")
-            .arg(&self.config_path)
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::from(OwnedFd::from(output)))
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(fail)?;
+        let pid = self
+            .exec(&theirs)
+            .map_err(|errno| StartError::System(errno.desc().to_owned()))?;
         Ok(Running {
-            child,
+            pid,
             socket,
             answer: Vec::new(),
             has_told: false,
         })
+    }
+
+    /// Runs the program with a socket as its input and output, no environment, and signals as they are by
+    /// default: what this process does with them is not handed on.
+    fn exec(&self, socket: &UnixStream) -> Result<Pid, Errno> {
+        let path = |path: &Path| CString::new(path.as_os_str().as_bytes());
+        let (program, config) = path(&self.program)
+            .and_then(|program| Ok((program, path(&self.config_path)?)))
+            .map_err(|_| Errno::EINVAL)?;
+        let mut files = PosixSpawnFileActions::init()?;
+        files.add_dup2(socket.as_raw_fd(), 0)?;
+        files.add_dup2(0, 1)?;
+        files.add_open(2, "/dev/null", OFlag::O_WRONLY, Mode::empty())?;
+        let mut attributes = PosixSpawnAttr::init()?;
+        attributes.set_flags(
+            PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK,
+        )?;
+        attributes.set_sigdefault(&SigSet::all())?;
+        attributes.set_sigmask(&SigSet::empty())?;
+        let arguments = [program.as_c_str(), c"send", c"--config", config.as_c_str()];
+        let environment: [&CStr; 0] = [];
+        posix_spawn(
+            program.as_c_str(),
+            &files,
+            &attributes,
+            &arguments,
+            &environment,
+        )
     }
 }
 
@@ -252,14 +276,12 @@ impl Running {
     /// Ends the process with all that it has started, and reaps it, whatever the host does with SIGCHLD.
     fn end(&mut self) {
         // While it was not reaped, its number is nobody else's. Where the host reaped it, or has it done by
-        // ignoring SIGCHLD, this fails, and nothing is left to do.
-        if let Ok(None) = self.child.try_wait() {
-            if let Ok(pid) = i32::try_from(self.child.id()) {
-                // Its group is its own from setsid(2) on; a program of the administrator's is in it.
-                let _ = kill(Pid::from_raw(-pid), Signal::SIGKILL);
-            }
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+        // ignoring SIGCHLD, waiting fails, and nothing is left to do.
+        if waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) == Ok(WaitStatus::StillAlive) {
+            // Its group is its own from setsid(2) on; a program of the administrator's is in it.
+            let _ = kill(Pid::from_raw(-self.pid.as_raw()), Signal::SIGKILL);
+            let _ = kill(self.pid, Signal::SIGKILL);
+            while waitpid(self.pid, None) == Err(Errno::EINTR) {}
         }
     }
 }

@@ -114,9 +114,9 @@ fn courier(script: &str) -> (tempfile::TempDir, Process) {
 #[test]
 fn a_courier_gets_the_document_an_empty_environment_and_no_descriptor_of_ours() {
     // Above standard error the shell itself has the script open, nothing else.
-    let script = "read -r text; arguments=\"$# $1 $2 $3 $PWD\"; set -- /proc/$$/fd/[3-9]; \
+    let script = "read -r text; arguments=\"$# $1 $2 $3\"; cd /; set -- /proc/$$/fd/[3-9]; \
                   [ -e \"$1\" ] || set --; variables=$(env | grep -v '^PWD=\\|^_=\\|^SHLVL=\\|^OLDPWD='); \
-                  echo \"accepted $arguments [$variables] [$*] ${#text}\"";
+                  echo \"accepted sh $arguments [$variables] [$*] ${#text}\"";
     let (_folder, mut process) = courier(script);
     let document = document();
     process.start(&document).unwrap();
@@ -124,7 +124,7 @@ fn a_courier_gets_the_document_an_empty_environment_and_no_descriptor_of_ours() 
     let length = document.to_json().trim_end().len();
     assert_eq!(
         report.detail,
-        format!("send --config /nowhere/mfa.toml / [] [] {length}")
+        format!("3 send --config /nowhere/mfa.toml [] [] {length}")
     );
     assert!(report.is_accepted);
 }
