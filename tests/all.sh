@@ -19,8 +19,8 @@ done
 step "packages"
 "$tests/packages.sh"
 
-step "the module and the command, as they ship"
-cargo build --release --locked -p pam_mfa -p mfa-admin
+step "the module, the courier and the command, as they ship"
+cargo build --release --locked -p pam_mfa -p mfa-courier -p mfa-admin
 
 step "the module that panics where it is told to"
 cargo build --release --locked -p pam_mfa --features panic-injection --target-dir "$target/panics"

@@ -84,17 +84,54 @@ END
     echo "127.0.0.1 $(cat /etc/ssh/ssh_host_ed25519_key.pub)" >/run/known_hosts
     /usr/sbin/sshd -D -f /etc/ssh/sshd_config &
     until (: </dev/tcp/127.0.0.1/22) 2>/dev/null; do sleep 0.05; done
-    # The person at the keyboard: types the password, then the code.
+    # The person at the keyboard: types the password, then the code; or asks for one, and types what came by mail.
     cat >/run/askpass <<'END'
-#!/bin/sh
+#!/bin/bash
 case $1 in
 *assword*) answer='correct horse' seen='*************' ;;
-*) answer=$DEMO_CODE seen=$DEMO_CODE ;;
+*"Code sent"*)
+    /run/inbox alice 'is your code' >/run/mail-seen
+    cat /run/mail-seen >&2
+    answer=$(grep -oE -m 1 '[0-9]{6,8}' /run/mail-seen) seen=$answer
+    ;;
+*) answer=$DEMO_CODE seen=${DEMO_CODE:-[Enter]} ;;
 esac
 echo "$1$seen" >&2
 echo "$answer"
 END
     chmod 755 /run/askpass
+}
+
+# A company's mail server on this host: exim with TLS, which takes mail only from who has signed in.
+start_mail_server() {
+    tests/mail/exim.sh >/run/exim.log 2>&1 &
+    local tries=0
+    until (: </dev/tcp/127.0.0.1/465) 2>/dev/null; do
+        tries=$((tries + 1))
+        [ $tries -lt 400 ] || { cat /run/exim.log >&2; return 1; }
+        sleep 0.05
+    done
+    # inbox NAME WORDS: waits for a mail to somebody whose subject has these words, and shows how it begins.
+    cp tests/mail/read.py /run/read-mail
+    cat >/run/inbox <<'END'
+#!/usr/bin/python3
+import glob, json, subprocess, sys, time
+name, words = sys.argv[1:]
+for _ in range(60):
+    paths = "\n".join(glob.glob(f"/run/mail/boxes/{name}/new/*"))
+    read = subprocess.run(["/usr/bin/python3", "/run/read-mail"], input=paths, capture_output=True, text=True, check=True)
+    for mail in map(json.loads, read.stdout.splitlines()):
+        headers = dict(mail["headers"])
+        if words in headers["Subject"]:
+            text = mail["text"].rstrip().split("\n")
+            shown = [f"{key}: {headers[key]}" for key in ("From", "To", "Subject")] + [""] + text[:15]
+            for line in shown + (["[...]"] if len(text) > 15 else []):
+                print(f"  | {line}".rstrip())
+            sys.exit(0)
+    time.sleep(0.1)
+sys.exit(f"no mail to {name} about {words!r}")
+END
+    chmod 755 /run/inbox
 }
 
 # Prints what pam_mfa has written to the log since `mark`, when the line with the id $1 is there.
@@ -138,9 +175,27 @@ log_in() {
     show_log "$id"
 }
 
+# doctor_is_content_with ID: shows what doctor has to say about that; other lines are about parts that this host lacks.
+doctor_is_content_with() {
+    mfa-admin doctor >/run/doctor 2>>"$errors" || true
+    if ! grep -A 1 "^ok .*$1" /run/doctor; then
+        grep -A 2 "$1" /run/doctor || true
+        echo "  NOT AS EXPECTED: doctor is not content with $1"
+        wrong=$((wrong + 1))
+    fi
+}
+
+# Shows a mail that has to be there.
+inbox() {
+    if ! /run/inbox "$@" 2>&1; then
+        echo "  NOT AS EXPECTED: no such mail"
+        wrong=$((wrong + 1))
+    fi
+}
+
 say "This is bastion-1, a host that exists for this demo only: sshd, PAM, syslog and people of its own. Nothing of the machine that it runs on is touched, and it is gone at the end."
 
-step "Setting up" "The module and mfa-admin are installed, sshd asks for password and code, and \`mfa-admin init\` makes the sealing key and the folders."
+step "Setting up" "The module, the courier and mfa-admin are installed, sshd asks for password and code, and \`mfa-admin init\` makes the sealing key and the folders."
 quietly make install PREFIX=/usr
 install -D -m 0644 config/mfa.toml /etc/mfa/mfa.toml
 # The defaults but for this: a refused login is over after one prompt, not three.
@@ -218,6 +273,35 @@ log_in bob "$(code_of "$bobs" "$(step_now)")" out MFA-2105
 step "Why can't bob log in?" "An administrator need not try it out:"
 shown "mfa-admin explain bob --service sshd"
 mfa-admin explain bob --service sshd
+
+step "Codes by e-mail" "The company has a mail server: a real one (exim), with TLS, a certification authority of its own, and a password. mfa.toml gets these lines, the password comes from a file, and alice's record her address. doctor signs in as a login would."
+start_mail_server
+cat >>/etc/mfa/mfa.toml <<'END'
+
+[courier.smtp]
+host = "mail.example.com"
+username = "courier@example.com"
+from = "MFA <mfa@example.com>"
+ca_file = "/run/mail/tls/ca.pem"
+END
+echo
+tail -n 5 /etc/mfa/mfa.toml | sed "s/^/      $dim/; s/\$/$plain/"
+echo 'kestrel: 7 "wings" = 14' >/run/password
+shown "mfa-admin credential set smtp-password </run/password"
+mfa-admin credential set smtp-password </run/password
+shown "mfa-admin user set alice --email alice@example.com --methods app,email"
+mfa-admin user set alice --email alice@example.com --methods app,email
+shown "mfa-admin doctor | grep -A 1 delivery.email"
+doctor_is_content_with delivery.email
+
+step "A login with a code by e-mail" "Her phone is at home. She presses Enter, and compares what the prompt says with what the mail says."
+log_in alice '' in MFA-2001
+
+step "And she is told" "Of the login that has just been, and of the change to her account before it. On a host these notices go out by themselves, by mfa-notify.path or cron; here by hand."
+shown "mfa-admin notify drain"
+mfa-admin notify drain
+echo
+inbox alice 'logged in'
 
 echo
 if [ $wrong != 0 ]; then

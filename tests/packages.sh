@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what a fresh Debian 12 with a Rust toolchain lacks for building and testing, and unpacks into
 # target/debian/root what must not be installed on this machine, because its packages bring daemons or write
-# into /etc/pam.d: sshd, sudo, rsyslogd and the peer modules of the benchmark. tests/host/enter overlays
+# into /etc/pam.d: sshd, sudo, rsyslogd, exim4 and the peer modules of the benchmark. tests/host/enter overlays
 # that folder. Quick and silent when everything is there; asks nothing; may run several times at once.
 #
 # Exit code: 0 when this machine can build. What only tests need is named on standard error when missing.
@@ -20,11 +20,12 @@ build_needs="cc:gcc make:make /usr/include/security/pam_modules.h:libpam0g-dev /
 test_needs="ssh:openssh-client oathtool:oathtool zbarimg:zbar-tools rsvg-convert:librsvg2-bin
     systemd-id128:systemd /usr/lib/*/faketime/libfaketime.so.1:libfaketime python3:python3 strace:strace
     ps:procps setpriv:util-linux script:bsdutils su:util-linux login:login chpasswd:passwd mount:mount ip:iproute2
-    flock:util-linux logger:bsdutils unshare:util-linux
+    flock:util-linux logger:bsdutils unshare:util-linux openssl:openssl
     /etc/ssl/certs/ca-certificates.crt:ca-certificates"
 
 unpacked="openssh-server openssh-sftp-server libwrap0 sudo
     rsyslog libestr0 libfastjson4 liblognorm5
+    exim4-daemon-light libgnutls-dane0 libunbound8 libevent-2.1-7 libidn12 libnsl2 libtirpc3
     libpam-google-authenticator libqrencode4 libpam-oath liboath0"
 
 say() { echo "packages.sh: $*" | fold -s -w 76 >&2; }
@@ -99,10 +100,10 @@ if [ ! -e "$debian/complete-$stamp" ] && command -v apt-get >/dev/null 2>&1; the
     if fetch || { update_lists && rm -f "$debian/archives/"* && fetch; }; then
         for archive in "$debian/archives/"*.deb; do dpkg-deb --fsys-tarfile "$archive" |
             tar -x -C "$debian/root" --keep-directory-symlink --no-same-owner --warning=no-timestamp; done
-        # tar without root drops set-user-ID and owners: sudo and the folders below belong to root here.
+        # tar without root drops set-user-ID and owners: sudo, exim4 and the folders below belong to root here.
         if [ "$(id -u)" = 0 ]; then
             chown -R root:root "$debian/root"
-            chmod 4755 "$debian/root/usr/bin/sudo"
+            chmod 4755 "$debian/root/usr/bin/sudo" "$debian/root/usr/sbin/exim4"
         fi
         chmod go-w "$debian" "$debian/root"
         : >"$debian/complete-$stamp"

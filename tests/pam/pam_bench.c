@@ -7,6 +7,9 @@
  *       login SERVICE USER CODE [SAVED FILE]     before the clock starts, SAVED is written over FILE, in place
  *                                                -> RESULT A B   A: nanoseconds of pam_authenticate alone; B: of the
  *                                                   whole login, pam_start_confdir to pam_end
+ *       prompt SERVICE USER                      Enter at the first prompt, hangs up at the second
+ *                                                -> RESULT A B   A: nanoseconds until the first prompt; B: from Enter
+ *                                                   to the second
  *       floor FILE                               -> 0 A A        2048 bytes in place and fdatasync
  *   pam_bench --once CONFDIR SERVICE USER CODE   one login, for the time of a whole process; exit 0 when let in
  *   pam_bench --dlopen MODULE                    -> 0 A A        in this fresh process
@@ -29,6 +32,9 @@ extern int pam_start_confdir(const char *, const char *, const struct pam_conv *
 enum { SLOT = 2048 };
 
 static const char *code;
+/* When prompts came, for `prompt`; and how many were answered with Enter. */
+static long long prompted[2];
+static int prompts, hangs_up;
 
 static void die(const char *what)
 {
@@ -46,6 +52,12 @@ static long long now(void)
 static int converse(int count, const struct pam_message **messages, struct pam_response **responses, void *data)
 {
 	(void)data;
+	if (hangs_up) {
+		prompted[prompts] = now();
+		if (prompts == 1)
+			return PAM_CONV_ERR;
+		prompts++;
+	}
 	struct pam_response *replies = calloc((size_t)count, sizeof *replies);
 	if (replies == NULL)
 		return PAM_BUF_ERR;
@@ -104,6 +116,22 @@ static void login(const char *confdir, const char *service, const char *user, co
 	printf("%d %lld %lld\n", result, after - before, last - first);
 }
 
+static void prompt(const char *confdir, const char *service, const char *user)
+{
+	prompts = 0;
+	hangs_up = 1;
+	code = "";
+	pam_handle_t *handle = start(confdir, service, user);
+	long long before = now();
+	int result = pam_authenticate(handle, 0);
+	hangs_up = 0;
+	pam_end(handle, result);
+	if (prompts != 1)
+		die("one prompt and another");
+	/* Enter is pressed the moment the first prompt is there. */
+	printf("%d %lld %lld\n", result, prompted[0] - before, prompted[1] - prompted[0]);
+}
+
 static void write_floor(const char *path)
 {
 	static int file = -1, turn;
@@ -156,7 +184,9 @@ int main(int argc, char **argv)
 			if (count == 6)
 				restore(words[4], words[5]);
 			login(argv[1], words[1], words[2], words[3]);
-		} else if (count == 2 && strcmp(words[0], "floor") == 0)
+		} else if (count == 3 && strcmp(words[0], "prompt") == 0)
+			prompt(argv[1], words[1], words[2]);
+		else if (count == 2 && strcmp(words[0], "floor") == 0)
 			write_floor(words[1]);
 		else
 			die("no such command");

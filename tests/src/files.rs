@@ -1,6 +1,7 @@
 //! Where the parts under test lie.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The checkout.
@@ -25,6 +26,17 @@ pub fn module_path() -> PathBuf {
 /// The command under test: `MFA_ADMIN`, or what `cargo build --release` made.
 pub(crate) fn admin_path() -> PathBuf {
     built("MFA_ADMIN", "mfa-admin")
+}
+
+/// The courier under test: `MFA_COURIER`, or what `cargo build --release` made.
+fn courier_path() -> PathBuf {
+    built("MFA_COURIER", "mfa-courier")
+}
+
+/// Puts the courier where mfa.toml looks for it.
+pub fn install_courier() {
+    fs::create_dir_all("/usr/libexec/mfa").unwrap();
+    fs::copy(courier_path(), "/usr/libexec/mfa/mfa-courier").unwrap();
 }
 
 fn built(variable: &str, name: &str) -> PathBuf {

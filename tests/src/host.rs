@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::audit::AuditLine;
 use crate::authenticator::Authenticator;
-use crate::files::{admin_path, module_path};
+use crate::files::{admin_path, install_courier, module_path};
 use crate::ssh::Sshd;
 use crate::syslog::{LogLine, Mark, Syslog};
 use crate::terminal::Terminal;
@@ -57,12 +57,13 @@ impl Host {
         }
     }
 
-    /// Installs the module and the command, and runs `mfa-admin init`.
+    /// Installs the module, the courier and the command, and runs `mfa-admin init`.
     pub(crate) fn install(&self) {
         let module = security_folder().join("pam_mfa.so");
         fs::copy(module_path(), &module).unwrap();
         fs::set_permissions(&module, fs::Permissions::from_mode(0o644)).unwrap();
         fs::copy(admin_path(), "/usr/sbin/mfa-admin").unwrap();
+        install_courier();
         self.configure("");
         self.admin(&["init"]);
     }

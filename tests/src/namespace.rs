@@ -22,7 +22,7 @@ const DEADLINE: Duration = Duration::from_secs(150);
 /// Runs `body` as root on a test host of its own, see `tests/host/enter`. Call it once, directly from the test
 /// function: the test's name is read from the closure's type.
 ///
-/// The module and mfa-admin are installed, and `mfa-admin init` has run. Without root the test is skipped, by name,
+/// The module, the courier and mfa-admin are installed, and `mfa-admin init` has run. Without root the test is skipped, by name,
 /// on standard error.
 #[track_caller]
 pub fn on_a_test_host<Body: FnOnce(&Host)>(body: Body) {

@@ -10,6 +10,7 @@
 )]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -374,5 +375,118 @@ fn doctor_finds_what_a_broken_host_is_about_at_80_columns() {
                 output.stdout
             );
         }
+    });
+}
+
+/// Sets up mail through a courier of the test's, which says `line`.
+fn set_up_mail(host: &Host, line: &str, more: &str) {
+    let courier = Path::new("/etc/mfa/courier-of-a-test");
+    fs::write(courier, format!("#!/bin/sh\nread -r text\n{line}\n")).unwrap();
+    fs::set_permissions(courier, fs::Permissions::from_mode(0o755)).unwrap();
+    host.configure(&format!(
+        "[paths]\ncourier = \"{}\"\n[courier.smtp]\nhost = \"mail.example.com\"\n\
+         from = \"mfa@example.com\"\n{more}",
+        courier.display()
+    ));
+    host.admin(&["init"]);
+}
+
+const LETS_IN: &str = "echo 'accepted smtp mail.example.com:465 lets the courier in'";
+
+#[test]
+fn delivery_is_tried_out_and_a_login_has_to_leave_time_for_it() {
+    on_a_test_host(|host| {
+        host.enroll("alice");
+        host.write_service("sshd", &stacks::example("sshd-code-after-password"));
+        let sshd = |grace: &str| {
+            configure_sshd(&format!(
+                "{CODE_AFTER_PASSWORD}PubkeyAuthentication no\nLoginGraceTime {grace}\n"
+            ));
+        };
+        sshd("70");
+        Report::of(host)
+            .expect("sshd.", &["ok sshd.code"])
+            .says("delivery", "Nothing is delivered");
+        set_up_mail(host, LETS_IN, "[courier]\ndeadline = \"30s\"\n");
+        Report::of(host)
+            .expect("sshd.", &["warn sshd.grace-time"])
+            .says("sshd.grace-time", "70 s")
+            .says("sshd.grace-time", "courier.deadline")
+            .expect("delivery", &["ok delivery", "ok delivery.email"])
+            .expect("paths.spool", &["ok paths.spool"])
+            .expect("courier.", &["ok courier.program", "ok courier.user"]);
+        sshd("75");
+        Report::of(host).expect("sshd.", &["ok sshd.code"]);
+        // sshd's word for: no limit.
+        sshd("0");
+        Report::of(host).expect("sshd.", &["ok sshd.code"]);
+        set_up_mail(
+            host,
+            "echo 'config smtp certificate_untrusted mail.example.com:465'",
+            "",
+        );
+        Report::of(host)
+            .expect("delivery", &["fail delivery.email", "ok delivery"])
+            .says("delivery.email", "ca_file");
+    });
+}
+
+#[test]
+fn a_monitor_reads_the_health_of_delivery_from_json_and_the_exit_code() {
+    on_a_test_host(|host| {
+        host.admin(&["user", "add", "alice", "--email", "alice@example.com"]);
+        host.enroll_app("alice", "phone");
+        host.write_service("sshd", &stacks::example("sshd-code-after-password"));
+        configure_sshd(&format!("{CODE_AFTER_PASSWORD}PubkeyAuthentication no\n"));
+        let doctor = |more: &[&str]| {
+            let mut words = vec!["mfa-admin", "doctor", "--json"];
+            words.extend(more);
+            host.run(&words)
+        };
+        let has = |text: &str, id: &str, status: &str| {
+            text.contains(&format!(
+                "\"id\": \"{id}\",\n      \"status\": \"{status}\""
+            ))
+        };
+        set_up_mail(host, LETS_IN, "");
+        let sound = doctor(&[]);
+        assert_eq!(sound.exit, 0, "{}", sound.stdout);
+        assert!(
+            has(&sound.stdout, "delivery.email", "ok"),
+            "{}",
+            sound.stdout
+        );
+        assert!(!sound.stdout.contains("delivery.test"), "{}", sound.stdout);
+        // Nobody is at a terminal to be told that this takes its time.
+        assert_eq!(sound.stderr, "");
+        let trial = doctor(&["--send-test", "alice"]);
+        assert_eq!(trial.exit, 0, "{}", trial.stdout);
+        assert!(
+            has(&trial.stdout, "delivery.test", "ok"),
+            "{}",
+            trial.stdout
+        );
+        assert!(
+            !trial.stdout.contains("alice@example.com"),
+            "{}",
+            trial.stdout
+        );
+        let nobody = doctor(&["--send-test", "nobody"]);
+        assert!(nobody.exit == 1 && has(&nobody.stdout, "delivery.test", "fail"));
+
+        // A server that hangs costs the deadline, and a spool that nobody empties is told as well.
+        set_up_mail(host, "exec sleep 60", "[courier]\ndeadline = \"1s\"\n");
+        let notice = "/var/spool/mfa/new/login~alice~0123456789abcdef0123456789abcdef";
+        fs::write(notice, "").unwrap();
+        let aged = host.run(&["touch", "-d", "11 minutes ago", notice]);
+        aged.expect_success();
+        let started = std::time::Instant::now();
+        let hanging = doctor(&[]);
+        assert!(started.elapsed() < std::time::Duration::from_secs(30));
+        assert_eq!(hanging.exit, 1, "{}", hanging.stdout);
+        for id in ["delivery.email", "spool.age"] {
+            assert!(has(&hanging.stdout, id, "fail"), "{id}\n{}", hanging.stdout);
+        }
+        assert_eq!(hanging.stderr, "");
     });
 }

@@ -13,6 +13,16 @@ use std::process::Command;
 /// Runs `make install` with variables, into a folder of its own; gives the files below it with their modes.
 fn install(name: &str, variables: &[&str]) -> Vec<(String, u32)> {
     let folder = std::env::temp_dir().join(format!("mfa-install-{}-{name}", std::process::id()));
+    make(&folder, variables);
+    let mut found = Vec::new();
+    walk(&folder, &folder, &mut found);
+    let _ = fs::remove_dir_all(&folder);
+    found.sort();
+    found
+}
+
+/// Runs `make install` into a folder.
+fn make(folder: &Path, variables: &[&str]) {
     let output = Command::new("make")
         .args(["--silent", "install"])
         .arg(format!("DESTDIR={}", folder.display()))
@@ -20,18 +30,14 @@ fn install(name: &str, variables: &[&str]) -> Vec<(String, u32)> {
         .current_dir(mfa_tests::repository())
         .output()
         .unwrap();
-    let mut found = Vec::new();
-    if output.status.success() {
-        walk(&folder, &folder, &mut found);
+    if !output.status.success() {
+        let _ = fs::remove_dir_all(folder);
     }
-    let _ = fs::remove_dir_all(&folder);
     assert!(
         output.status.success(),
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    found.sort();
-    found
 }
 
 fn walk(top: &Path, folder: &Path, found: &mut Vec<(String, u32)>) {
@@ -56,24 +62,48 @@ fn security() -> PathBuf {
         .unwrap()
 }
 
+/// What is below the folder of examples.
+const EXAMPLES: [&str; 24] = [
+    "cron.d/mfa-notify",
+    "mfa.toml",
+    "pam.d/login",
+    "pam.d/sshd-code-after-password",
+    "pam.d/sshd-key-and-code",
+    "pam.d/su",
+    "pam.d/sudo",
+    "sshd_config.d/pam_mfa.conf",
+    "systemd/command.conf",
+    "systemd/file.conf",
+    "systemd/sendmail.conf",
+    "sysusers.d/mfa.conf",
+    "templates/README.md",
+    "templates/change.html",
+    "templates/change.txt",
+    "templates/code.html",
+    "templates/code.txt",
+    "templates/digest.html",
+    "templates/digest.txt",
+    "templates/login.html",
+    "templates/login.txt",
+    "templates/test.html",
+    "templates/test.txt",
+    "tmpfiles.d/mfa.conf",
+];
+
 #[test]
-fn install_obeys_destdir_prefix_and_moduledir() {
-    let examples = [
-        "mfa.toml",
-        "pam.d/login",
-        "pam.d/sshd-code-after-password",
-        "pam.d/sshd-key-and-code",
-        "pam.d/su",
-        "pam.d/sudo",
-        "sshd_config.d/pam_mfa.conf",
-    ];
-    let expected = |module: &str, prefix: &str| {
-        let mut files: Vec<(String, u32)> = examples
+fn install_obeys_destdir_prefix_moduledir_and_libexecdir() {
+    let expected = |module: &str, prefix: &str, courier: &str| {
+        let mut files: Vec<(String, u32)> = EXAMPLES
             .iter()
             .map(|name| (format!("{prefix}/share/doc/pam_mfa/examples/{name}"), 0o644))
             .collect();
+        for unit in ["path", "service", "timer"] {
+            let name = format!("{prefix}/lib/systemd/system/mfa-notify.{unit}");
+            files.push((name, 0o644));
+        }
         files.push((format!("{module}/pam_mfa.so"), 0o644));
         files.push((format!("{prefix}/sbin/mfa-admin"), 0o755));
+        files.push((format!("{courier}/mfa-courier"), 0o755));
         files.sort();
         files
     };
@@ -88,9 +118,34 @@ fn install_obeys_destdir_prefix_and_moduledir() {
         fs::canonicalize(module).unwrap(),
         fs::canonicalize(security).unwrap()
     );
-    assert_eq!(usual, expected(module, "/usr/local"));
+    // The courier is where mfa.toml says, whatever PREFIX is.
+    let courier = "/usr/libexec/mfa";
+    assert_eq!(usual, expected(module, "/usr/local", courier));
     assert_eq!(
         install("other", &["PREFIX=/usr", "MODULEDIR=/opt/modules"]),
-        expected("/opt/modules", "/usr")
+        expected("/opt/modules", "/usr", courier)
     );
+    let elsewhere = "LIBEXECDIR=/usr/lib/mfa";
+    assert_eq!(
+        install("elsewhere", &[elsewhere, "MODULEDIR=/opt/modules"]),
+        expected("/opt/modules", "/usr/local", "/usr/lib/mfa")
+    );
+}
+
+#[test]
+fn whatever_names_the_courier_names_it_where_it_was_installed() {
+    let folder = std::env::temp_dir().join(format!("mfa-install-{}-names", std::process::id()));
+    make(&folder, &["LIBEXECDIR=/usr/lib/mfa", "PREFIX=/usr"]);
+    let examples = folder.join("usr/share/doc/pam_mfa/examples");
+    let named = [
+        folder.join("usr/lib/systemd/system/mfa-notify.service"),
+        examples.join("cron.d/mfa-notify"),
+        examples.join("mfa.toml"),
+    ]
+    .map(|path| fs::read_to_string(path).unwrap());
+    let _ = fs::remove_dir_all(&folder);
+    for text in named {
+        assert!(text.contains("/usr/lib/mfa/mfa-courier"), "{text}");
+        assert!(!text.contains("libexec"), "{text}");
+    }
 }

@@ -16,9 +16,11 @@
     reason = "a benchmark that meets something unexpected ends at once, and a median needs no more than 52 bits"
 )]
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -27,7 +29,7 @@ use std::thread;
 use std::time::Instant;
 
 use mfa_tests::pam_host::{PamHost, built};
-use mfa_tests::{Authenticator, module_path, target};
+use mfa_tests::{Authenticator, install_courier, module_path, target};
 
 /// Logins of one kind that follow each other before another kind's turn.
 const BLOCK: usize = 20;
@@ -39,6 +41,8 @@ const PEOPLE: usize = 200;
 const OF_A_KIND: usize = 10;
 /// Fresh processes.
 const PROCESSES: usize = 200;
+/// Prompts with and without delivery.
+const PROMPTS: usize = 500;
 const TABLES: &str = "[prompt]\ntries = 1\nfail_delay = \"0s\"\n";
 
 fn main() {
@@ -50,7 +54,9 @@ fn main() {
     bench.run(&mut kinds, blocks);
     bench.run_shuffled(&mut refusals, blocks * BLOCK);
     let processes = bench.processes(if quick { PROCESSES / 10 } else { PROCESSES });
+    let prompts = bench.prompts(if quick { PROMPTS / 10 } else { PROMPTS });
     report(&bench, &kinds, &refusals, &processes);
+    report_prompts(&prompts);
     let _ = fs::remove_dir_all(&bench.folder);
 }
 
@@ -591,6 +597,113 @@ fn security_folder() -> PathBuf {
         .into_iter()
         .find(|folder| folder.join("pam_permit.so").exists())
         .unwrap()
+}
+
+/// How soon prompts come on a host that delivers, or does not.
+struct Prompts {
+    name: &'static str,
+    /// After the beginning of `pam_authenticate`, nanoseconds.
+    first: Vec<u64>,
+    /// After Enter.
+    second: Vec<u64>,
+}
+
+impl Bench {
+    /// The same person on hosts without delivery and with a mail server that takes connections and never says a word.
+    fn prompts(&self, count: usize) -> Vec<Prompts> {
+        install_courier();
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = server.local_addr().unwrap().port();
+        thread::spawn(move || {
+            // Kept open until the other side has gone.
+            let mut all: VecDeque<_> = VecDeque::new();
+            for stream in server.incoming() {
+                all.push_back(stream);
+                if all.len() > 64 {
+                    all.pop_front();
+                }
+            }
+        });
+        let mail = format!(
+            "[prompt]\nfail_delay = \"0s\"\nFIRST[code]\nmax_sends = 1000\n[courier.smtp]\nhost = \"127.0.0.1\"\nport = {port}\nfrom = \"a@example.com\"\n"
+        );
+        let hosts = [
+            ("no delivery", "[prompt]\nfail_delay = \"0s\"\n".to_owned()),
+            ("a silent mail server", mail.replace("FIRST", "")),
+            (
+                "the same, a code sent at once",
+                mail.replace("FIRST", "first = \"send\"\n"),
+            ),
+        ];
+        let mut seen = Vec::new();
+        let mut watches = Vec::new();
+        for (number, (name, tables)) in hosts.iter().enumerate() {
+            let folder = self.folder.join(format!("prompts{number}"));
+            let host = PamHost::below(&folder, tables);
+            let add = [
+                "user",
+                "add",
+                "alice",
+                "--method",
+                "app",
+                "--method",
+                "email",
+                "--email",
+                "alice@example.com",
+            ];
+            host.admin(&add).expect_success();
+            host.enroll_app("alice", &self.app);
+            watches.push(Stopwatch::start(&folder.join("pam.d")));
+            seen.push(Prompts {
+                name,
+                first: Vec::new(),
+                second: Vec::new(),
+            });
+        }
+        for turn in 0..count + count / 10 {
+            for (watch, seen) in watches.iter_mut().zip(&mut seen) {
+                let (_, first, second) = watch.time("prompt login alice");
+                // The first tenth warms up.
+                if turn >= count / 10 {
+                    seen.first.push(first);
+                    seen.second.push(second);
+                }
+            }
+        }
+        seen
+    }
+}
+
+fn report_prompts(all: &[Prompts]) {
+    println!(
+        "\nprompts, medians in µs{:30}{:>14} {:>14} {:>7}",
+        "", "the first", "after Enter", "logins"
+    );
+    for prompts in all {
+        println!(
+            "{:51}{:14.1} {:14.1} {:7}",
+            prompts.name,
+            median(&prompts.first),
+            median(&prompts.second),
+            prompts.first.len()
+        );
+    }
+    let [without, with, at_once] = all else {
+        return;
+    };
+    let later = |one: &[u64], other: &[u64]| (median(one) - median(other)) / 1000.0;
+    verdict(
+        "Enter, a silent server: later than without delivery, ms",
+        later(&with.second, &without.second),
+        5.0,
+        "",
+    );
+    verdict(
+        "the first prompt, a code sent at once: later, ms",
+        later(&at_once.first, &without.first),
+        5.0,
+        "",
+    );
 }
 
 /// `pam_bench`, and the pipes to it.

@@ -1,0 +1,494 @@
+//! `mfa-courier drain`: works off the spool. Whatever happens, `new/` is empty afterwards: what can't be delivered waits
+//! in `deferred/`, and ends in `dead/` after a day. Every step is one that can be the last: killed at any moment, the
+//! next drain goes on where this one was.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use mfa_core::audit::Event;
+use mfa_core::clock::{Clock, SystemClock};
+use mfa_core::config::{Config, EmailBy};
+use mfa_core::courier::{Document, Kind};
+use mfa_core::host::load_config;
+use mfa_core::message::Texts;
+use mfa_core::secure_file::Owner;
+use nix::unistd::geteuid;
+
+use crate::audit::{SystemLog, tell};
+use crate::channel::{ChannelName, Delivery};
+use crate::credential::Credentials;
+use crate::digest;
+use crate::progress::{NoResult, Progress, until};
+use crate::report::{Class, Ending, Failure, Report, tidy};
+use crate::send::no_result;
+use crate::shed::{self, Environment};
+use crate::spool::{Deferred, NoticeName, Place, Spool, Unusable, WaitingName};
+
+/// The pause after the first try, which is doubled after each further one.
+const FIRST_PAUSE: u64 = 60;
+/// Seconds between two tries at most.
+const LONGEST_PAUSE: u64 = 3600;
+/// How long it is tried.
+const PATIENCE: u64 = 86_400;
+/// How often it is tried where the time of a notice lies in the future, and can't say how old it is.
+const MAX_TRIES: u32 = 40;
+
+/// Works off the spool; gives the exit code.
+pub(crate) fn run(config: &Path, environment: Environment) -> u8 {
+    match prepare(config, environment) {
+        Ok(Some(mut drain)) => drain.run(),
+        Ok(None) => 0,
+        Err(failure) => {
+            say("", &Report::failure(None, failure.clone()));
+            failure.ending.exit_code()
+        }
+    }
+}
+
+fn say(what: &str, report: &Report) {
+    eprint!("mfa-courier: {what}{}", report.line());
+}
+
+/// Becomes the courier's user, and opens the spool; none where somebody else is at it.
+fn prepare(path: &Path, environment: Environment) -> Result<Option<Drain>, Failure> {
+    let config = load_config(path, Owner::ROOT)
+        .map_err(|error| Failure::config(Class::ConfigUnusable, error.to_string()))?;
+    let user = shed::courier_user(config.courier.user.as_str())?;
+    let was_root = geteuid().is_root();
+    shed::become_user(&user)?;
+    if config.courier.email != EmailBy::Sendmail {
+        shed::gain_no_privileges()?;
+    }
+    let spool = match Spool::open(config.paths.spool.as_path()) {
+        Ok(spool) => spool,
+        Err(Unusable::Busy) => {
+            eprintln!("mfa-courier: another drain is at work; nothing was done");
+            return Ok(None);
+        }
+        Err(Unusable::Folder(path, error)) => {
+            let detail = format!(
+                "{}: {error}; `mfa-admin init` makes the spool's folders",
+                path.display()
+            );
+            return Err(Failure::config(Class::ConfigUnusable, detail));
+        }
+    };
+    let credentials = Credentials::files(config.paths.credentials.as_path());
+    // What root has in its environment is not meant for this.
+    let credentials = if was_root {
+        credentials
+    } else {
+        credentials.of_unit(environment.credentials, environment.variables)
+    };
+    let templates = config.messages.templates.path().map(PathBuf::from);
+    let (texts, problems) = Texts::load(templates.as_deref(), Owner::ROOT);
+    for problem in problems {
+        eprintln!("mfa-courier: {problem}");
+    }
+    Ok(Some(Drain {
+        deadline: config.courier.deadline.get(),
+        pause_of_digests: config.notices.digest.get().as_secs(),
+        spool,
+        delivery: None,
+        setup: (config, texts, credentials),
+        blocked: BTreeMap::new(),
+        stuck: BTreeSet::new(),
+        clock: SystemClock::new(),
+        log: SystemLog::new(),
+        worst: None,
+    }))
+}
+
+struct Drain {
+    deadline: Duration,
+    pause_of_digests: u64,
+    spool: Spool,
+    /// None where it was left behind with something that hangs.
+    delivery: Option<Delivery>,
+    /// What a delivery is made of.
+    setup: (Config, Texts, Credentials),
+    /// What every further message would meet, by channel.
+    blocked: BTreeMap<ChannelName, Failure>,
+    /// What can't be moved out of `new/`.
+    stuck: BTreeSet<OsString>,
+    clock: SystemClock,
+    log: SystemLog,
+    /// The exit code so far.
+    worst: Option<Ending>,
+}
+
+/// A notice, and where it is.
+struct Notice {
+    place: Place,
+    file: String,
+    name: NoticeName,
+    tries: u32,
+    document: Document,
+}
+
+impl Drain {
+    fn run(&mut self) -> u8 {
+        let now = self.now();
+        let swept = self.spool.sweep(now);
+        self.note(swept, "clearing tmp");
+        // First of all: what is in a digest must not be told again.
+        self.finish_digests();
+        loop {
+            let is_empty = self.take_new();
+            self.bundle_failures();
+            self.try_waiting();
+            if is_empty {
+                break;
+            }
+        }
+        if let Some(mut delivery) = self.delivery.take() {
+            delivery.close(Instant::now() + self.deadline);
+        }
+        self.worst.map_or(0, Ending::exit_code)
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.now().unix_seconds()
+    }
+
+    fn note_ending(&mut self, ending: Ending) {
+        self.worst = match (self.worst, ending) {
+            (Some(Ending::Config), _) | (_, Ending::Config) => Some(Ending::Config),
+            (_, Ending::Retry) => Some(Ending::Retry),
+            // What was refused is not left to be done.
+            (known, Ending::Refused) => known,
+        };
+    }
+
+    /// Notes a failure of the spool itself.
+    fn note<T>(&mut self, result: io::Result<T>, doing: &str) -> Option<T> {
+        result
+            .map_err(|error| {
+                eprintln!("mfa-courier: {doing}: {error}");
+                self.note_ending(Ending::Retry);
+            })
+            .ok()
+    }
+
+    /// Takes everything out of `new/`, once; whether there was nothing.
+    fn take_new(&mut self) -> bool {
+        let names = self.spool.names(Place::New);
+        let Some(names) = self.note(names, "reading new") else {
+            return true;
+        };
+        let mut is_empty = true;
+        for file in names {
+            if self.stuck.contains(&file) {
+                continue;
+            }
+            is_empty = false;
+            let text = file.to_str();
+            let name = text.and_then(NoticeName::parse);
+            if let (Some(text), Some(name)) = (text, name) {
+                self.take(Place::New, text, name, 0);
+            } else {
+                self.bury_unread(Place::New, &file, "its name is none of a notice");
+            }
+            // What could not be moved is not looked at again: there would be no end.
+            self.stuck.insert(file);
+        }
+        is_empty
+    }
+
+    /// Takes one notice: a failure waits for its digest, everything else is delivered.
+    fn take(&mut self, place: Place, file: &str, name: NoticeName, tries: u32) {
+        let document = match self.spool.read(place, file, &name) {
+            Ok(document) => document,
+            Err(what) => {
+                self.bury_unread(place, OsStr::new(file), &what);
+                return;
+            }
+        };
+        if name.is(Kind::Failure) {
+            let deferred = self.spool.defer(place, file, &name.to_string());
+            self.note(deferred, "keeping a failure for its digest");
+            return;
+        }
+        self.deliver(&Notice {
+            place,
+            file: file.to_owned(),
+            name,
+            tries,
+            document,
+        });
+    }
+
+    fn deliver(&mut self, notice: &Notice) {
+        let report = self.report(&notice.document);
+        let Err(failure) = report.result.clone() else {
+            let removed = self.spool.remove(notice.place, &notice.file);
+            self.note(removed, "removing what is delivered");
+            return;
+        };
+        say(&format!("{}: ", notice.name), &report);
+        if let Some(channel) = report.channel
+            && failure.class.is_of_the_channel()
+        {
+            self.blocked
+                .entry(channel)
+                .or_insert_with(|| failure.clone());
+        }
+        self.note_ending(failure.ending);
+        if failure.ending == Ending::Refused || self.is_too_old(notice) {
+            self.bury(notice, report.channel, &failure);
+            return;
+        }
+        let tries = notice.tries.saturating_add(1);
+        let name = WaitingName {
+            next: self.now().saturating_add(pause_after(tries)),
+            tries,
+            notice: notice.name.clone(),
+        };
+        let deferred = self
+            .spool
+            .defer(notice.place, &notice.file, &name.to_string());
+        self.note(deferred, "keeping a notice for another time");
+    }
+
+    /// Delivers a document, unless it is known that its channel is of no use.
+    fn report(&mut self, document: &Document) -> Report {
+        let channel = ChannelName::of(document, &self.setup.0);
+        if let Some(failure) = channel.and_then(|channel| self.blocked.get(&channel)) {
+            return Report::failure(channel, failure.clone());
+        }
+        let mut delivery = self.delivery.take().unwrap_or_else(|| {
+            let (config, texts, credentials) = self.setup.clone();
+            Delivery::new(config, texts, credentials)
+        });
+        let progress = Progress::at("while composing the message").with_own_groups();
+        let end = Instant::now() + self.deadline;
+        let (at, document) = (progress.clone(), document.clone());
+        let result = until(end, move || {
+            let report = delivery.deliver(&document, end, &at);
+            (report, delivery)
+        });
+        match result {
+            Ok((report, delivery)) => {
+                self.delivery = Some(delivery);
+                report
+            }
+            Err(none) => {
+                if none == NoResult::Overdue {
+                    progress.kill_program();
+                }
+                Report::failure(channel, no_result(&none, &progress))
+            }
+        }
+    }
+
+    fn is_too_old(&self, notice: &Notice) -> bool {
+        match self.now().checked_sub(notice.document.time) {
+            Some(age) => age > PATIENCE,
+            None => notice.tries >= MAX_TRIES,
+        }
+    }
+
+    fn bury(&mut self, notice: &Notice, channel: Option<ChannelName>, failure: &Failure) {
+        let new_name = OsString::from(notice.name.to_string());
+        let buried = self
+            .spool
+            .bury(notice.place, OsStr::new(&notice.file), &new_name);
+        if self.note(buried, "putting a notice into dead").is_some() {
+            let document = Some(&notice.document);
+            tell(
+                &mut self.log,
+                Event::NoticeFailed,
+                document,
+                channel,
+                failure,
+            );
+        }
+    }
+
+    /// Puts away what is no notice.
+    fn bury_unread(&mut self, place: Place, file: &OsStr, what: &str) {
+        let shown = file.to_string_lossy();
+        eprintln!(
+            "mfa-courier: {}",
+            tidy(&format!("{shown}: {what}; it is in dead now"))
+        );
+        let buried = self.spool.bury(place, file, file);
+        if self.note(buried, "putting something into dead").is_some() {
+            let detail = format!("{shown}: {what}");
+            tell_unreadable(&mut self.log, &detail);
+        }
+    }
+
+    /// What is in `deferred/`, by what the names say.
+    fn deferred(&mut self) -> Vec<(OsString, Deferred)> {
+        let names = self.spool.names(Place::Deferred);
+        self.note(names, "reading deferred")
+            .unwrap_or_default()
+            .into_iter()
+            .map(|name| {
+                let meaning = Deferred::of(&name);
+                (name, meaning)
+            })
+            .collect()
+    }
+
+    /// Finishes the digests that were composed: their failures are removed, and each recipient's message is made. May be
+    /// done any number of times, up to the last step.
+    fn finish_digests(&mut self) {
+        for (file, meaning) in self.deferred() {
+            match meaning {
+                Deferred::Digest(name) => {
+                    let file = name.to_string();
+                    match self.spool.read(Place::Deferred, &file, &name) {
+                        Ok(document) => {
+                            let finished = self.finish_digest(&file, &name, &document);
+                            self.note(finished, "making a digest");
+                        }
+                        Err(what) => self.bury_unread(Place::Deferred, OsStr::new(&file), &what),
+                    }
+                }
+                Deferred::Strange => {
+                    self.bury_unread(
+                        Place::Deferred,
+                        &file,
+                        "its name is none of a notice that waits",
+                    );
+                }
+                Deferred::Event(_) | Deferred::Waiting(_) | Deferred::Sent(_) => {}
+            }
+        }
+    }
+
+    fn finish_digest(
+        &mut self,
+        file: &str,
+        name: &NoticeName,
+        digest: &Document,
+    ) -> io::Result<()> {
+        self.spool.note_sent(name.user(), self.now())?;
+        for merged in &digest.merges {
+            // Names from a file: nothing but failures of this user is removed.
+            if NoticeName::parse(merged)
+                .is_some_and(|event| event.is(Kind::Failure) && event.user() == name.user())
+            {
+                self.spool.remove(Place::Deferred, merged)?;
+            }
+        }
+        let parts = digest::part(digest);
+        if parts.is_empty() {
+            let failure = Failure::refused(Class::Document, "there is nobody to be told");
+            tell(
+                &mut self.log,
+                Event::NoticeFailed,
+                Some(digest),
+                None,
+                &failure,
+            );
+        }
+        for part in parts {
+            let Some(notice) = NoticeName::of(&part) else {
+                continue;
+            };
+            let waiting = WaitingName {
+                next: 0,
+                tries: 0,
+                notice,
+            };
+            self.spool
+                .write(&waiting.to_string(), part.to_json().as_bytes())?;
+        }
+        self.spool.remove(Place::Deferred, file)
+    }
+
+    /// Makes digests of the failures of those who have not been told for a while.
+    fn bundle_failures(&mut self) {
+        let now = self.now();
+        let mut by_user: BTreeMap<String, Vec<NoticeName>> = BTreeMap::new();
+        for (_, meaning) in self.deferred() {
+            match meaning {
+                Deferred::Event(name) => by_user
+                    .entry(name.user().to_owned())
+                    .or_default()
+                    .push(name),
+                Deferred::Sent(user) if self.is_due(&user, now) => {
+                    let forgotten = self.spool.forget_sent(&user);
+                    self.note(forgotten, "forgetting when somebody was told");
+                }
+                _ => {}
+            }
+        }
+        for (user, names) in by_user {
+            if self.is_due(&user, now) {
+                self.bundle(names);
+            }
+        }
+        self.finish_digests();
+    }
+
+    fn is_due(&self, user: &str, now: u64) -> bool {
+        digest::is_due(self.spool.sent(user), now, self.pause_of_digests)
+    }
+
+    fn bundle(&mut self, names: Vec<NoticeName>) {
+        let mut events = Vec::new();
+        for name in names.into_iter().take(digest::MAX_EVENTS) {
+            let file = name.to_string();
+            match self.spool.read(Place::Deferred, &file, &name) {
+                Ok(document) => events.push((name, document)),
+                Err(what) => self.bury_unread(Place::Deferred, OsStr::new(&file), &what),
+            }
+        }
+        let Some(digest) = digest::compose(events) else {
+            return;
+        };
+        if let Some(name) = NoticeName::of(&digest) {
+            let written = self
+                .spool
+                .write(&name.to_string(), digest.to_json().as_bytes());
+            self.note(written, "making a digest");
+        }
+    }
+
+    /// Tries what waits, where its time has come.
+    fn try_waiting(&mut self) {
+        for (_, meaning) in self.deferred() {
+            let Deferred::Waiting(waiting) = meaning else {
+                continue;
+            };
+            let now = self.now();
+            // Later than any pause: the clock was set meanwhile.
+            if waiting.next <= now || waiting.next > now.saturating_add(LONGEST_PAUSE) {
+                let file = waiting.to_string();
+                self.take(Place::Deferred, &file, waiting.notice, waiting.tries);
+            }
+        }
+    }
+}
+
+fn tell_unreadable(log: &mut SystemLog, detail: &str) {
+    use mfa_core::audit::{AuditLog, courier_line};
+    let event = Event::NoticeFailed;
+    let line = courier_line(event, None, None, None, "unreadable", &tidy(detail));
+    log.write(event.severity(), &line);
+}
+
+/// 1, 2, 4 … minutes, and at most an hour.
+fn pause_after(tries: u32) -> u64 {
+    let doublings = tries.saturating_sub(1).min(16);
+    (FIRST_PAUSE << doublings).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_an_hour() {
+        let pauses: Vec<_> = (1..=8).map(pause_after).collect();
+        assert_eq!(pauses, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
+        assert_eq!(pause_after(u32::MAX), 3600);
+    }
+}

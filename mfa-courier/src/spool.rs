@@ -1,0 +1,495 @@
+//! The spool from the courier's side: everything in it is this user's own, and whatever is not a notice goes to
+//! `dead/` without being opened.
+//!
+//! Names in `new/` are `KIND~USER~ID`. In `deferred/` there are failures that wait for a digest under that name, digests
+//! that are still to be parted among their recipients (`digest~USER~ID`), notices that wait for their next try
+//! (`NEXT~TRIES~KIND~USER~ID`), and when a user was last told of failures (`sent~USER`).
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use mfa_core::courier::spool::{DEAD, DEFERRED, NEW, TMP, file_name};
+use mfa_core::courier::{Document, Kind, MAX_DOCUMENT};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::geteuid;
+use zeroize::Zeroizing;
+
+use crate::send::parse_any;
+
+/// What parts the parts of a name.
+const PART: char = '~';
+/// The file in `tmp/` that the courier has not finished; it writes one at a time.
+const UNFINISHED: &str = "courier~";
+/// Bytes of a digest that names all the failures it tells of.
+pub(crate) const MAX_DIGEST: usize = 1024 * 1024;
+/// What somebody began to write and left: nobody takes a day.
+const LEFT_BEHIND: Duration = Duration::from_secs(86_400);
+/// Files of one name that `dead/` keeps.
+const MAX_NAMESAKES: u32 = 1000;
+
+/// The name of a notice.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NoticeName {
+    kind: String,
+    user: String,
+    id: String,
+}
+
+impl NoticeName {
+    /// Takes `KIND~USER~ID`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(PART);
+        let (kind, user, id) = (parts.next()?, parts.next()?, parts.next()?);
+        let digits = id.split_once('-').map_or(id, |(digits, _)| digits);
+        let is_id = digits.len() == 32
+            && id.len() <= 40
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        (parts.next().is_none() && is_id && !kind.is_empty()).then(|| Self {
+            kind: kind.to_owned(),
+            user: user.to_owned(),
+            id: id.to_owned(),
+        })
+    }
+
+    /// The name of a document.
+    pub(crate) fn of(document: &Document) -> Option<Self> {
+        Self::parse(&file_name(document))
+    }
+
+    pub(crate) fn is(&self, kind: Kind) -> bool {
+        self.kind == kind.as_str()
+    }
+
+    /// The user as in file names; may be empty.
+    pub(crate) fn user(&self) -> &str {
+        &self.user
+    }
+}
+
+impl fmt::Display for NoticeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{PART}{}{PART}{}", self.kind, self.user, self.id)
+    }
+}
+
+/// The name of a notice that waits for its next try.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct WaitingName {
+    /// Seconds since the Unix epoch.
+    pub(crate) next: u64,
+    /// How often it was tried.
+    pub(crate) tries: u32,
+    pub(crate) notice: NoticeName,
+}
+
+impl fmt::Display for WaitingName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{PART}{}{PART}{}", self.next, self.tries, self.notice)
+    }
+}
+
+/// What a name in `deferred/` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Deferred {
+    /// A failure that waits for a digest.
+    Event(NoticeName),
+    /// A digest that is still to be parted.
+    Digest(NoticeName),
+    /// A notice that waits for its next try.
+    Waiting(WaitingName),
+    /// When a user was last told of failures.
+    Sent(String),
+    /// None of these.
+    Strange,
+}
+
+impl Deferred {
+    pub(crate) fn of(name: &OsStr) -> Self {
+        name.to_str().and_then(Self::parse).unwrap_or(Self::Strange)
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        if let Some(user) = name.strip_prefix("sent~") {
+            return (!user.contains(PART)).then(|| Self::Sent(user.to_owned()));
+        }
+        if let Some(notice) = NoticeName::parse(name) {
+            return match notice.kind.as_str() {
+                "failure" => Some(Self::Event(notice)),
+                "digest" => Some(Self::Digest(notice)),
+                _ => None,
+            };
+        }
+        let (next, rest) = name.split_once(PART)?;
+        let (tries, notice) = rest.split_once(PART)?;
+        Some(Self::Waiting(WaitingName {
+            next: next.parse().ok()?,
+            tries: tries.parse().ok()?,
+            notice: NoticeName::parse(notice)?,
+        }))
+    }
+}
+
+/// One of the spool's folders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Tmp,
+    New,
+    Deferred,
+    Dead,
+}
+
+impl Place {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tmp => TMP,
+            Self::New => NEW,
+            Self::Deferred => DEFERRED,
+            Self::Dead => DEAD,
+        }
+    }
+}
+
+/// Why the spool can't be used.
+#[derive(Debug)]
+pub(crate) enum Unusable {
+    /// Another drain is at work.
+    Busy,
+    /// A folder.
+    Folder(PathBuf, io::Error),
+}
+
+/// The spool, for one process at a time.
+pub(crate) struct Spool {
+    root: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl Spool {
+    /// Opens the spool, unless somebody else has.
+    pub(crate) fn open(root: &Path) -> Result<Self, Unusable> {
+        for place in [Place::Tmp, Place::New, Place::Deferred, Place::Dead] {
+            let path = root.join(place.name());
+            let status = fs::symlink_metadata(&path)
+                .map_err(|error| Unusable::Folder(path.clone(), error))?;
+            if !status.is_dir() || status.uid() != geteuid().as_raw() {
+                return Err(Unusable::Folder(path, io::Error::from(Errno::ENOTDIR)));
+            }
+        }
+        let path = root.join(Place::Deferred.name());
+        let folder = File::open(&path).map_err(|error| Unusable::Folder(path.clone(), error))?;
+        match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Self {
+                root: root.to_owned(),
+                _lock: lock,
+            }),
+            Err((_, Errno::EWOULDBLOCK)) => Err(Unusable::Busy),
+            Err((_, error)) => Err(Unusable::Folder(path, error.into())),
+        }
+    }
+
+    fn path(&self, place: Place, name: impl AsRef<Path>) -> PathBuf {
+        self.root.join(place.name()).join(name)
+    }
+
+    /// What is in a folder, sorted by name.
+    pub(crate) fn names(&self, place: Place) -> io::Result<Vec<OsString>> {
+        let mut names = fs::read_dir(self.root.join(place.name()))?
+            .map(|entry| Ok(entry?.file_name()))
+            .collect::<io::Result<Vec<_>>>()?;
+        names.sort();
+        Ok(names)
+    }
+
+    /// Reads a notice, whose name has to be its own. What is wrong with it else.
+    pub(crate) fn read(
+        &self,
+        place: Place,
+        name: &str,
+        notice: &NoticeName,
+    ) -> Result<Document, String> {
+        let bytes = self.bytes(
+            place,
+            name,
+            if notice.is(Kind::Digest) {
+                MAX_DIGEST
+            } else {
+                MAX_DOCUMENT
+            },
+        )?;
+        let document = parse_any(&bytes)?;
+        if NoticeName::of(&document).as_ref() != Some(notice) {
+            return Err("it is named like another one".to_owned());
+        }
+        match document.kind {
+            Kind::Login | Kind::Failure | Kind::Digest | Kind::Change | Kind::Test => Ok(document),
+            Kind::Code | Kind::Check | Kind::Nothing => Err(format!(
+                "a {} is nothing that waits",
+                document.kind.as_str()
+            )),
+        }
+    }
+
+    fn bytes(&self, place: Place, name: &str, max: usize) -> Result<Zeroizing<Vec<u8>>, String> {
+        let path = self.path(place, name);
+        let failed = |error: io::Error| error.to_string();
+        // Not even opened if it is no file: to open a device can have consequences.
+        if !fs::symlink_metadata(&path).map_err(failed)?.is_file() {
+            return Err("it is no regular file".to_owned());
+        }
+        let file = File::options()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)
+            .open(&path)
+            .map_err(failed)?;
+        let status = file.metadata().map_err(failed)?;
+        if !status.is_file() || status.uid() != geteuid().as_raw() || status.nlink() != 1 {
+            return Err("it is not a file of the courier's alone".to_owned());
+        }
+        let max = u64::try_from(max).unwrap_or(u64::MAX);
+        if status.len() > max {
+            return Err("it is too long".to_owned());
+        }
+        let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_DOCUMENT));
+        file.take(max).read_to_end(&mut bytes).map_err(failed)?;
+        Ok(bytes)
+    }
+
+    /// Writes a file of `deferred/` all at once, and for good; replaces one of that name.
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let unfinished = self.path(Place::Tmp, UNFINISHED);
+        let mut file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)
+            .open(&unfinished)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, self.path(Place::Deferred, name))?;
+        File::open(self.root.join(Place::Deferred.name()))?.sync_all()
+    }
+
+    /// Moves something to `deferred/` under a name of its own there.
+    pub(crate) fn defer(&self, place: Place, name: &str, new_name: &str) -> io::Result<()> {
+        fs::rename(self.path(place, name), self.path(Place::Deferred, new_name))
+    }
+
+    /// Moves anything to `dead/`, unopened.
+    pub(crate) fn bury(&self, place: Place, name: &OsStr, new_name: &OsStr) -> io::Result<()> {
+        let mut target = self.path(Place::Dead, new_name);
+        for number in 1..MAX_NAMESAKES {
+            if fs::symlink_metadata(&target).is_err() {
+                break;
+            }
+            let mut name = new_name.to_owned();
+            name.push(format!("{PART}{number}"));
+            target = self.path(Place::Dead, name);
+        }
+        fs::rename(self.path(place, name), target)
+    }
+
+    /// Removes a file; one that is gone already is no error.
+    pub(crate) fn remove(&self, place: Place, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.path(place, name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// When a user was last told of failures, in seconds since the Unix epoch.
+    pub(crate) fn sent(&self, user: &str) -> Option<u64> {
+        let bytes = self.bytes(Place::Deferred, &sent_name(user), 32).ok()?;
+        std::str::from_utf8(&bytes).ok()?.trim().parse().ok()
+    }
+
+    /// Notes that a user is told of failures now.
+    pub(crate) fn note_sent(&self, user: &str, now: u64) -> io::Result<()> {
+        self.write(&sent_name(user), format!("{now}\n").as_bytes())
+    }
+
+    /// Forgets when a user was last told.
+    pub(crate) fn forget_sent(&self, user: &str) -> io::Result<()> {
+        self.remove(Place::Deferred, &sent_name(user))
+    }
+
+    /// Removes what was begun and will never be finished: the courier's own, since nobody else is at work, and what
+    /// root left a day ago.
+    pub(crate) fn sweep(&self, now: u64) -> io::Result<()> {
+        let now = UNIX_EPOCH + Duration::from_secs(now);
+        for name in self.names(Place::Tmp)? {
+            let path = self.path(Place::Tmp, &name);
+            let is_own = name == UNFINISHED;
+            let status = match fs::symlink_metadata(&path) {
+                Ok(status) if !status.is_dir() => status,
+                _ => continue,
+            };
+            let age = status
+                .modified()
+                .ok()
+                .and_then(|time| now.duration_since(time).ok());
+            if is_own || age.is_some_and(|age| age > LEFT_BEHIND) {
+                fs::remove_file(&path).or_else(|error| match error.kind() {
+                    io::ErrorKind::NotFound => Ok(()),
+                    _ => Err(error),
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn sent_name(user: &str) -> String {
+    format!("sent{PART}{user}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef";
+
+    fn spool() -> (tempfile::TempDir, Spool) {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["tmp", "new", "deferred", "dead"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let spool = Spool::open(folder.path()).unwrap();
+        (folder, spool)
+    }
+
+    #[test]
+    fn names_are_told_apart() {
+        let notice = format!("login~alice~{ID}");
+        let parsed = NoticeName::parse(&notice).unwrap();
+        assert_eq!(parsed.to_string(), notice);
+        for name in [
+            "",
+            "~~",
+            "login~alice",
+            "login~alice~xyz",
+            &format!("login~alice~{ID}~x"),
+            &format!("~alice~{ID}"),
+        ] {
+            assert_eq!(NoticeName::parse(name), None, "{name}");
+        }
+        let of = |name: &str| Deferred::of(OsStr::new(name));
+        assert!(matches!(of(&format!("failure~~{ID}")), Deferred::Event(_)));
+        assert!(matches!(of(&format!("digest~a~{ID}")), Deferred::Digest(_)));
+        assert!(matches!(of("sent~alice"), Deferred::Sent(user) if user == "alice"));
+        assert!(matches!(of("sent~"), Deferred::Sent(user) if user.is_empty()));
+        let Deferred::Waiting(waiting) = of(&format!("17~3~digest~alice~{ID}-2")) else {
+            panic!("a notice that waits");
+        };
+        assert_eq!((waiting.next, waiting.tries), (17, 3));
+        assert_eq!(waiting.to_string(), format!("17~3~digest~alice~{ID}-2"));
+        for name in [
+            "x",
+            &notice,
+            &format!("-1~0~{notice}"),
+            &format!("1~x~{notice}"),
+            "sent~a~b",
+        ] {
+            assert_eq!(of(name), Deferred::Strange, "{name}");
+        }
+    }
+
+    #[test]
+    fn one_drain_at_a_time() {
+        let (folder, spool) = spool();
+        assert!(matches!(Spool::open(folder.path()), Err(Unusable::Busy)));
+        drop(spool);
+        assert!(Spool::open(folder.path()).is_ok());
+        fs::remove_dir(folder.path().join("new")).unwrap();
+        assert!(
+            matches!(Spool::open(folder.path()), Err(Unusable::Folder(path, _)) if path.ends_with("new"))
+        );
+    }
+
+    #[test]
+    fn only_a_file_of_ones_own_with_its_own_name_is_read() {
+        let (folder, spool) = spool();
+        let new = folder.path().join("new");
+        let mut document = Document::new(Kind::Login, ID.to_owned(), 5);
+        document.user = "alice".to_owned();
+        let name = format!("login~alice~{ID}");
+        let notice = NoticeName::parse(&name).unwrap();
+        fs::write(new.join(&name), document.to_json().as_bytes()).unwrap();
+        assert_eq!(spool.read(Place::New, &name, &notice).unwrap(), document);
+        // Another user's name, or another kind's.
+        let other = NoticeName::parse(&format!("login~bob~{ID}")).unwrap();
+        assert!(spool.read(Place::New, &name, &other).is_err());
+        // A second name.
+        fs::hard_link(new.join(&name), new.join("second")).unwrap();
+        assert!(spool.read(Place::New, &name, &notice).is_err());
+        fs::remove_file(new.join("second")).unwrap();
+        assert!(spool.read(Place::New, &name, &notice).is_ok());
+        // A link.
+        fs::rename(new.join(&name), folder.path().join("aside")).unwrap();
+        symlink(folder.path().join("aside"), new.join(&name)).unwrap();
+        assert!(spool.read(Place::New, &name, &notice).is_err());
+        fs::remove_file(new.join(&name)).unwrap();
+        // A pipe that nobody writes to.
+        nix::unistd::mkfifo(&new.join(&name), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(spool.read(Place::New, &name, &notice).is_err());
+        fs::remove_file(new.join(&name)).unwrap();
+        // Too long.
+        fs::write(new.join(&name), " ".repeat(MAX_DOCUMENT + 1)).unwrap();
+        assert!(
+            spool
+                .read(Place::New, &name, &notice)
+                .unwrap_err()
+                .contains("too long")
+        );
+    }
+
+    #[test]
+    fn a_code_does_not_wait() {
+        let (folder, spool) = spool();
+        let document = Document::new(Kind::Code, ID.to_owned(), 5);
+        let notice = NoticeName::of(&document).unwrap();
+        let path = folder.path().join("new").join(notice.to_string());
+        fs::write(path, document.to_json().as_bytes()).unwrap();
+        assert!(
+            spool
+                .read(Place::New, &notice.to_string(), &notice)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn namesakes_are_buried_side_by_side() {
+        let (folder, spool) = spool();
+        for _ in 0..3 {
+            fs::write(folder.path().join("new/x"), "").unwrap();
+            spool
+                .bury(Place::New, OsStr::new("x"), OsStr::new("x"))
+                .unwrap();
+        }
+        assert_eq!(spool.names(Place::Dead).unwrap(), ["x", "x~1", "x~2"]);
+    }
+
+    #[test]
+    fn what_was_begun_is_swept_away() {
+        let (folder, spool) = spool();
+        let tmp = folder.path().join("tmp");
+        fs::write(tmp.join(UNFINISHED), "").unwrap();
+        fs::write(tmp.join("of-root"), "").unwrap();
+        let modified = fs::metadata(tmp.join("of-root")).unwrap().mtime();
+        let modified = u64::try_from(modified).unwrap();
+        spool.sweep(modified + 3600).unwrap();
+        assert_eq!(spool.names(Place::Tmp).unwrap(), ["of-root"]);
+        spool.sweep(modified + 100_000).unwrap();
+        assert!(spool.names(Place::Tmp).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,162 @@
+//! Failures: told at once, and then bundled.
+
+use std::fs;
+use std::os::unix::fs::chown;
+
+use mfa_core::courier::spool::file_name;
+use mfa_core::courier::{Document, Kind};
+
+use crate::host::{Host, NOBODY, document, header, needs_root, now};
+
+fn failure(number: u64, user: &str) -> Document {
+    document(Kind::Failure, number, user)
+}
+
+/// Notes when a user was last told.
+fn told(host: &Host, user: &str, when: u64) {
+    let path = host.path("spool/deferred").join(format!("sent~{user}"));
+    fs::write(&path, when.to_string()).unwrap();
+    chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+}
+
+#[test]
+fn the_first_failure_is_told_at_once_and_the_next_ones_together() {
+    needs_root!();
+    let host = Host::new("");
+    host.put(&failure(1, "alice"));
+    host.drain().expect(0, "");
+    assert_eq!(host.mails().len(), 1);
+    assert_eq!(host.names("spool/deferred"), ["sent~alice"]);
+    for number in 2..=30 {
+        host.put(&failure(number, "alice"));
+    }
+    host.put(&failure(31, "bob"));
+    host.drain().expect(0, "");
+    // Bob's, and nothing more of Alice's.
+    let mails = host.mails();
+    assert_eq!(mails.len(), 2);
+    assert_eq!(header(&mails[1], "To"), "bob@example.com");
+    assert_eq!(host.names("spool/deferred").len(), 29 + 2);
+    told(&host, "alice", now() - 900);
+    host.drain().expect(0, "");
+    let mails = host.mails();
+    assert_eq!(mails.len(), 3);
+    assert!(header(&mails[1], "Message-ID").starts_with(&format!("<{:032x}@", 2)));
+    assert!(mails[1].contains("29"), "{}", mails[1]);
+    assert_eq!(host.names("spool/deferred"), ["sent~alice", "sent~bob"]);
+    // Nothing is told where nothing happened, and what is over is forgotten.
+    told(&host, "alice", now() - 900);
+    told(&host, "bob", now() + 900);
+    host.drain().expect(0, "");
+    assert_eq!(host.mails().len(), 3);
+    assert!(host.names("spool/deferred").is_empty());
+}
+
+#[test]
+fn administrators_get_a_message_each() {
+    needs_root!();
+    let host = Host::new("");
+    let mut one = failure(1, "alice");
+    one.admins = vec!["ops@example.com".to_owned(), "sec@example.com".to_owned()];
+    host.put(&one);
+    let mut nobody = failure(2, "bob");
+    nobody.to = String::new();
+    nobody.admins = vec!["ops@example.com".to_owned()];
+    host.put(&nobody);
+    host.drain().expect(0, "");
+    let mails = host.mails();
+    let mut recipients: Vec<_> = mails.iter().map(|mail| header(mail, "To")).collect();
+    recipients.sort_unstable();
+    let expected = [
+        "alice@example.com",
+        "ops@example.com",
+        "ops@example.com",
+        "sec@example.com",
+    ];
+    assert_eq!(recipients, expected);
+    let mut ids: Vec<_> = mails
+        .iter()
+        .map(|mail| header(mail, "Message-ID"))
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 4);
+}
+
+#[test]
+fn a_digest_that_was_begun_is_finished_and_told_once() {
+    needs_root!();
+    // As a kill leaves it at any step: the digest is there, and some of its failures, and some of its parts.
+    for (events, parts) in [(3, 0), (1, 0), (0, 0), (0, 1), (0, 2), (3, 2)] {
+        let host = Host::new("");
+        let mut digest = failure(1, "alice");
+        digest.kind = Kind::Digest;
+        digest.count = 3;
+        digest.admins = vec!["ops@example.com".to_owned()];
+        digest.merges = (1..=3)
+            .map(|number| file_name(&failure(number, "alice")))
+            .collect();
+        host.put_as("spool/deferred", &file_name(&digest), &digest);
+        for number in 3 - events + 1..=3 {
+            host.put_as(
+                "spool/deferred",
+                &file_name(&failure(number, "alice")),
+                &failure(number, "alice"),
+            );
+        }
+        for place in 0..parts {
+            let mut part = digest.clone();
+            part.admins.clear();
+            part.merges.clear();
+            if place > 0 {
+                part.id = format!("{}-{place}", part.id);
+                part.to = "ops@example.com".to_owned();
+            }
+            host.put_as(
+                "spool/deferred",
+                &format!("0~0~{}", file_name(&part)),
+                &part,
+            );
+        }
+        // Another failure that came meanwhile is told another time.
+        host.put(&failure(4, "alice"));
+        host.drain().expect(0, "");
+        let mails = host.mails();
+        let recipients: Vec<_> = mails.iter().map(|mail| header(mail, "To")).collect();
+        assert_eq!(
+            recipients,
+            ["ops@example.com", "alice@example.com"],
+            "{events} {parts}"
+        );
+        let waiting = [file_name(&failure(4, "alice")), "sent~alice".to_owned()];
+        assert_eq!(host.names("spool/deferred"), waiting, "{events} {parts}");
+    }
+}
+
+#[test]
+fn a_digest_removes_nothing_but_failures_of_its_user() {
+    needs_root!();
+    let host = Host::new("");
+    let login = document(Kind::Login, 9, "bob");
+    host.put_as(
+        "spool/deferred",
+        &format!("{}~1~{}", now() + 600, file_name(&login)),
+        &login,
+    );
+    host.put_as(
+        "spool/deferred",
+        &file_name(&failure(8, "bob")),
+        &failure(8, "bob"),
+    );
+    told(&host, "bob", now());
+    let mut digest = failure(1, "alice");
+    digest.kind = Kind::Digest;
+    digest.merges = host.names("spool/deferred");
+    digest.merges.push("../new/x".to_owned());
+    let before = host.names("spool/deferred");
+    host.put_as("spool/deferred", &file_name(&digest), &digest);
+    host.drain().expect(0, "");
+    let mut after = host.names("spool/deferred");
+    after.retain(|name| name != "sent~alice");
+    assert_eq!(after, before);
+}
