@@ -21,6 +21,7 @@ use crate::base32;
 use crate::cli::{AppCommand, EnrollArgs, NameArgs, PictureArgs, QrForm};
 use crate::context::{Context, House, host_name, no_such_user};
 use crate::error::Failure;
+use crate::notice::{self, Change};
 use crate::output::{Reply, WIDTH, shown, table, wrap};
 use crate::qr::Qr;
 use crate::record_view::{self, moment};
@@ -119,7 +120,10 @@ fn enroll(context: &Context<'_>, arguments: &EnrollArgs) -> Result<Reply, Failur
         ..Entry::default()
     };
     context.log_change(Event::AppEnrolled, Some(&user), &entry);
-    if !house.record(&user)?.methods.contains(&Method::App) {
+    let record = house.record(&user)?;
+    let change = Change::of(Event::AppEnrolled).app(app.label.get());
+    notice::tell(context, &house.config, &[&record], change);
+    if !record.methods.contains(&Method::App) {
         context.output.warn(&format!(
             "the method app does not count for {0}: `mfa-admin user set {0} --methods app`",
             shown(user.as_str())
@@ -575,6 +579,8 @@ fn reveal(
         ..Entry::default()
     };
     context.log_change(Event::AppRevealed, Some(&user), &entry);
+    let change = Change::of(Event::AppRevealed).app(app.label.get());
+    notice::tell(context, &house.config, &[&record], change);
     if let Some(file) = file {
         file.keep();
     }
@@ -613,6 +619,8 @@ fn remove(
             ..Entry::default()
         };
         context.log_change(Event::AppRemoved, Some(&user), &entry);
+        let change = Change::of(Event::AppRemoved).app(label.get());
+        notice::tell(context, &house.config, &[&record], change);
     }
     if record.apps.is_empty() {
         context

@@ -1,6 +1,6 @@
 //! Questions to the person at the terminal, and lines from standard input.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use nix::sys::termios::{
     LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr,
@@ -71,6 +71,53 @@ pub(crate) fn hidden_line(text: &str) -> Result<Option<Zeroizing<String>>, Failu
     }
 }
 
+/// Takes a text from standard input: a line that is not shown at a terminal, else all that comes, without the
+/// line's end. `None`: there is nothing. A text of more than `max` bytes is refused.
+pub(crate) fn secret(text: &str, max: usize) -> Result<Option<Zeroizing<String>>, Failure> {
+    if is_somebody_there() {
+        return hidden_line(text);
+    }
+    read_all(&mut io::stdin().lock(), max)
+}
+
+fn read_all(input: &mut dyn Read, max: usize) -> Result<Option<Zeroizing<String>>, Failure> {
+    // Room for all at once, and for a line's end: what grows leaves copies behind.
+    let limit = max + 2;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(limit + 1));
+    let bound = u64::try_from(limit + 1).unwrap_or(u64::MAX);
+    input
+        .take(bound)
+        .read_to_end(&mut bytes)
+        .map_err(|error| unreadable(&error))?;
+    let end = [&b"\r\n"[..], b"\n"]
+        .into_iter()
+        .find(|end| bytes.ends_with(end))
+        .map_or(0, <[u8]>::len);
+    let length = bytes.len() - end;
+    if length > max {
+        return Err(Failure::failed(
+            format!("standard input holds more than {max} bytes"),
+            "give one line, and nothing else",
+        ));
+    }
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let text = std::str::from_utf8(bytes.get(..length).unwrap_or_default()).map_err(not_text)?;
+    Ok(Some(Zeroizing::new(text.to_owned())))
+}
+
+fn unreadable(error: &io::Error) -> Failure {
+    Failure::failed(
+        format!("standard input can't be read: {error}"),
+        "give it on standard input, or at a terminal",
+    )
+}
+
+fn not_text(_: std::str::Utf8Error) -> Failure {
+    Failure::failed("standard input is not UTF-8 text", "give it as plain text")
+}
+
 /// Reads one line from standard input, without its end. `None`: there is none.
 pub(crate) fn line() -> Result<Option<Zeroizing<String>>, Failure> {
     read_line(&mut io::stdin().lock())
@@ -82,12 +129,7 @@ fn read_line(input: &mut dyn BufRead) -> Result<Option<Zeroizing<String>>, Failu
         let available = match input.fill_buf() {
             Ok(available) => available,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => {
-                return Err(Failure::failed(
-                    format!("standard input can't be read: {error}"),
-                    "give it on standard input, or at a terminal",
-                ));
-            }
+            Err(error) => return Err(unreadable(&error)),
         };
         if available.is_empty() {
             break;
@@ -111,9 +153,7 @@ fn read_line(input: &mut dyn BufRead) -> Result<Option<Zeroizing<String>>, Failu
     if bytes.is_empty() {
         return Ok(None);
     }
-    let text = std::str::from_utf8(&bytes).map_err(|_| {
-        Failure::failed("standard input is not UTF-8 text", "give it as plain text")
-    })?;
+    let text = std::str::from_utf8(&bytes).map_err(not_text)?;
     Ok(Some(Zeroizing::new(
         text.trim_end_matches(['\n', '\r']).to_owned(),
     )))
@@ -181,5 +221,27 @@ mod tests {
         let long = read_line(&mut io::Cursor::new(vec![b'1'; 10 << 20])).unwrap_err();
         assert!(long.message.contains("longer than 4096 bytes"));
         assert!(read_line(&mut io::Cursor::new(b"\xff\n".to_vec())).is_err());
+    }
+
+    #[test]
+    fn a_text_is_taken_whole_and_without_its_end_up_to_a_size() {
+        for (given, taken) in [
+            ("word\n", "word"),
+            ("word\r\n", "word"),
+            ("word", "word"),
+            ("two\nlines\n\n", "two\nlines\n"),
+            ("\n", ""),
+        ] {
+            let text = read_all(&mut given.as_bytes(), 10).unwrap().unwrap();
+            assert_eq!(text.as_str(), taken);
+        }
+        assert!(read_all(&mut io::empty(), 10).unwrap().is_none());
+        let just = "x".repeat(10);
+        assert!(read_all(&mut format!("{just}\r\n").as_bytes(), 10).is_ok());
+        for more in [format!("{just}x"), format!("{just}x\n"), "x".repeat(99)] {
+            let refused = read_all(&mut more.as_bytes(), 10).unwrap_err();
+            assert!(refused.message.contains("more than 10 bytes"));
+        }
+        assert!(read_all(&mut &b"\xff"[..], 10).is_err());
     }
 }

@@ -9,6 +9,9 @@ use mfa_core::record::{Algorithm, Digits, EmailAddress, Label, Method, Period};
 /// Longer than any name that the store could keep.
 const MAX_NAME: usize = 256;
 
+/// Bytes of a credential's name; room is left for what stands before it while it is written.
+const MAX_CREDENTIAL_NAME: usize = 100;
+
 /// Under which options stand that every verb knows.
 const GLOBAL: &str = "Options of every command";
 
@@ -46,13 +49,13 @@ pub(crate) struct Cli {
 /// The verbs, by noun.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make folders, sealing key, configuration, user; again: change nothing
+    /// Make folders, sealing key, configuration and user, where missing
     Init(InitArgs),
     /// The configuration
     #[command(subcommand, arg_required_else_help = true)]
     Config(ConfigCommand),
     /// Check this host: a line for each thing that was looked at
-    Doctor,
+    Doctor(DoctorArgs),
     /// Tell what would happen at a login, step by step, and why
     Explain(ExplainArgs),
     /// Who may log in
@@ -70,6 +73,12 @@ pub(crate) enum Command {
     /// Codes, for scripts
     #[command(subcommand, arg_required_else_help = true)]
     Code(CodeCommand),
+    /// Passwords and tokens of the courier
+    #[command(subcommand, arg_required_else_help = true)]
+    Credential(CredentialCommand),
+    /// Trial messages, and notices that wait
+    #[command(subcommand, arg_required_else_help = true)]
+    Notify(NotifyCommand),
 }
 
 /// `init`.
@@ -88,6 +97,14 @@ pub(crate) enum ConfigCommand {
         /// Another file than the one of --config; - for standard input
         file: Option<PathBuf>,
     },
+}
+
+/// `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Send a trial message to a user, too
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub(crate) send_test: Option<String>,
 }
 
 /// `explain`.
@@ -373,8 +390,42 @@ pub(crate) enum StateCommand {
 /// `code`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CodeCommand {
+    /// Have a code sent for `code verify`, in the place of one sent before
+    Send {
+        /// To whom
+        #[arg(value_parser = name)]
+        name: String,
+        /// By this method [default: the first of the user's that sends]
+        #[arg(long, value_name = "email|telegram|command", value_parser = channel)]
+        channel: Option<Method>,
+    },
     /// Check a code from standard input, counted like a login
     Verify(NameArgs),
+}
+
+/// `credential`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CredentialCommand {
+    /// Keep a password or token from standard input
+    Set {
+        /// Its file: smtp-password, telegram-token, or as mfa.toml has it
+        #[arg(value_parser = credential)]
+        name: String,
+        /// Where the value does not belong.
+        #[arg(value_name = "VALUE", hide = true, value_parser = standard_input, allow_hyphen_values = true)]
+        value: Option<()>,
+    },
+}
+
+/// `notify`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NotifyCommand {
+    /// Send a trial message to a user now
+    Test(NameArgs),
+    /// Show what waits for delivery, and what was given up
+    Queue,
+    /// Deliver what waits, now
+    Drain,
 }
 
 fn name(text: &str) -> Result<String, String> {
@@ -422,6 +473,26 @@ fn telegram_or_none(text: &str) -> Result<OrNone<i64>, String> {
 
 fn method(text: &str) -> Result<Method, String> {
     Method::parse(text).ok_or_else(|| "write app, email, telegram or command".to_owned())
+}
+
+/// A method by which codes are sent.
+fn channel(text: &str) -> Result<Method, String> {
+    Method::parse(text)
+        .filter(|method| *method != Method::App)
+        .ok_or_else(|| "write email, telegram or command".to_owned())
+}
+
+/// Name of a file, and of no hidden one.
+fn credential(text: &str) -> Result<String, String> {
+    let is_name = !text.is_empty()
+        && text.len() <= MAX_CREDENTIAL_NAME
+        && !text.starts_with(['.', '-'])
+        && !text.contains('/')
+        && !text.chars().any(char::is_control);
+    if is_name {
+        return Ok(text.to_owned());
+    }
+    Err("write the name of a file, like smtp-password: no / in it, no dot at the front".to_owned())
 }
 
 fn algorithm(text: &str) -> Result<Algorithm, String> {
@@ -493,6 +564,20 @@ mod tests {
                 "{line}"
             );
         }
+    }
+
+    #[test]
+    fn a_credential_has_the_name_of_a_file_in_its_folder() {
+        for name in ["smtp-password", "telegram-token", "x", "a b", "relay.2"] {
+            assert!(credential(name).is_ok(), "{name}");
+        }
+        let long = "x".repeat(101);
+        for name in [
+            "", ".", "..", ".x", "../x", "a/b", "/x", "-x", "a\nb", &long,
+        ] {
+            assert!(credential(name).is_err(), "{name:?}");
+        }
+        assert!(channel("email").is_ok() && channel("app").is_err() && channel("sms").is_err());
     }
 
     #[test]

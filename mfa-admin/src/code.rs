@@ -1,8 +1,12 @@
-//! `code verify`: a code from standard input, judged and counted like one at a login.
+//! `code`: codes for scripts, in two steps: one that is sent, and one from standard input that is judged and
+//! counted like one at a login.
+
+mod send;
 
 use mfa_core::audit::{AuditTrail, Event};
-use mfa_core::config::Config;
+use mfa_core::config::{Config, Count};
 use mfa_core::courier::{Channels, Process};
+use mfa_core::device::DeviceId;
 use mfa_core::hex;
 use mfa_core::login::{self, LoginOutcome, Ports, Prompt, PromptError, Setting};
 use mfa_core::otp::TypedAnswer;
@@ -24,6 +28,7 @@ const NO_UID: u32 = u32::MAX;
 /// Runs a verb.
 pub(crate) fn run(context: &Context<'_>, command: &CodeCommand) -> Result<Reply, Failure> {
     match command {
+        CodeCommand::Send { name, channel } => send::run(context, name, *channel),
         CodeCommand::Verify(NameArgs { name }) => verify(context, name),
     }
 }
@@ -59,7 +64,7 @@ fn verify(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
     let house = context.open()?;
     let person = context.person(name)?;
     house.record(&person.user)?;
-    let config = with_one_try(house.config.clone());
+    let config = for_one_answer(house.config.clone());
     let setting = Setting {
         config: &config,
         device: this_device(&config)?,
@@ -69,10 +74,7 @@ fn verify(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
     let mut courier = Process::new(&config, &context.config_path, Owner::ROOT);
     let request = request(context, &person, name);
     let mut prompt = OneLine { failure: None };
-    let mut login = [0; 6];
-    getrandom::fill(&mut login).map_err(|_| Failure::no_randomness())?;
-    let mut trail = AuditTrail::new(&request, hex::encode(&login), 0);
-    trail.on_device(setting.device);
+    let mut trail = new_trail(&request, setting.device)?;
     let mut log = context.log.borrow_mut();
     let mut ports = Ports {
         prompt: &mut prompt,
@@ -90,7 +92,8 @@ fn verify(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
         )),
         LoginOutcome::Refused => {
             // The outcome alone does not tell, on purpose; the lines that were written do.
-            Err(refusal(user, trail.first_failure()))
+            let event = trail.first_failure();
+            Err(refusal(user, event).unwrap_or_else(|| wrong_code(user, event)))
         }
         LoginOutcome::Skipped => Err(Failure::refused(
             format!(
@@ -113,12 +116,23 @@ fn verify(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
     }
 }
 
-/// There is one answer to read.
-fn with_one_try(mut config: Config) -> Config {
-    if let Some(one) = mfa_core::config::Count::new(1) {
+/// There is one answer to read, and it is a code: an empty line has none sent. Codes that were sent count as
+/// always.
+fn for_one_answer(mut config: Config) -> Config {
+    if let (Some(one), Some(none)) = (Count::new(1), Count::new(0)) {
         config.prompt.tries = one;
+        config.code.max_sends = none;
     }
     config
+}
+
+/// The lines of one attempt.
+fn new_trail(request: &LoginRequest, device: DeviceId) -> Result<AuditTrail, Failure> {
+    let mut login = [0; 6];
+    getrandom::fill(&mut login).map_err(|_| Failure::no_randomness())?;
+    let mut trail = AuditTrail::new(request, hex::encode(&login), 0);
+    trail.on_device(device);
+    Ok(trail)
 }
 
 fn request(context: &Context<'_>, person: &Person, name: &str) -> LoginRequest {
@@ -145,40 +159,58 @@ fn request(context: &Context<'_>, person: &Person, name: &str) -> LoginRequest {
     }
 }
 
-/// Why a code was refused, from the event that says so.
-fn refusal(user: &str, event: Option<Event>) -> Failure {
+/// What stands between a user and any code at all, from the event that says so.
+fn refusal(user: &str, event: Option<Event>) -> Option<Failure> {
     let name = shown(user);
-    let (kind, message) = match event {
-        Some(Event::Throttled) => (
+    let (kind, message) = match event? {
+        Event::Throttled => (
             Kind::Throttled,
             format!("too many failures of {name} in a short time"),
         ),
-        Some(Event::RefusedWhileLocked) => (
+        Event::RefusedWhileLocked => (
             Kind::Locked,
             format!("{name} is locked after too many failures in a row"),
         ),
-        Some(Event::RefusedWhileDisabled) => (
+        Event::RefusedWhileDisabled => (
             Kind::Locked,
             format!("{name} is disabled until `mfa-admin user unlock`"),
         ),
-        Some(Event::Busy) => (
+        Event::Busy => (
             Kind::Failed,
             "the login state is locked by another process".to_owned(),
         ),
-        Some(Event::Replayed) => (Kind::Refused, "the code was used before".to_owned()),
-        Some(Event::NotApproved) => (Kind::Refused, format!("{name} is not approved")),
-        Some(Event::WrongDevice) => (
+        Event::NotApproved => (Kind::Refused, format!("{name} is not approved")),
+        Event::WrongDevice => (
             Kind::Refused,
             format!("{name} is not assigned to this host"),
         ),
-        Some(Event::NotEnrolled) => (Kind::Refused, format!("{name} has no app")),
-        Some(Event::Suspended) => (Kind::Refused, format!("{name} is suspended")),
-        Some(Event::ClockRollback) => (
-            Kind::Refused,
-            "the clock is behind the last accepted code".to_owned(),
-        ),
-        _ => (Kind::Refused, "the code is wrong".to_owned()),
+        Event::Suspended => (Kind::Refused, format!("{name} is suspended")),
+        _ => return None,
     };
+    Some(explained(kind, message, &name))
+}
+
+/// What is wrong with the code itself.
+fn wrong_code(user: &str, event: Option<Event>) -> Failure {
+    let name = shown(user);
+    let message = match event {
+        Some(Event::Replayed) => "the code was used before".to_owned(),
+        Some(Event::NotEnrolled) => {
+            format!("{name} has no app, and nothing else that a code could be checked with here")
+        }
+        Some(Event::ClockRollback) => "the clock is behind the last accepted code".to_owned(),
+        Some(Event::Expired) => {
+            return Failure::refused(
+                "the code is the one that was sent, and too old",
+                format!("have another one sent: `mfa-admin code send {name}`"),
+            );
+        }
+        _ => "the code is wrong".to_owned(),
+    };
+    explained(Kind::Refused, message, &name)
+}
+
+fn explained(kind: Kind, message: String, name: &str) -> Failure {
     Failure::new(
         kind,
         message,
@@ -193,19 +225,29 @@ mod tests {
     #[test]
     fn throttled_and_locked_have_an_exit_code_of_their_own() {
         for (event, code) in [
-            (Some(Event::Throttled), 6),
-            (Some(Event::RefusedWhileLocked), 6),
-            (Some(Event::RefusedWhileDisabled), 6),
-            (Some(Event::BadCode), 1),
-            (Some(Event::Replayed), 1),
-            (None, 1),
+            (Event::Throttled, 6),
+            (Event::RefusedWhileLocked, 6),
+            (Event::RefusedWhileDisabled, 6),
+            (Event::Suspended, 1),
         ] {
-            assert_eq!(refusal("alice", event).kind.exit_code(), code, "{event:?}");
+            let failure = refusal("alice", Some(event)).unwrap();
+            assert_eq!(failure.kind.exit_code(), code, "{event:?}");
+        }
+        for event in [
+            Some(Event::BadCode),
+            Some(Event::Replayed),
+            Some(Event::Expired),
+            None,
+        ] {
+            assert!(refusal("alice", event).is_none(), "{event:?}");
+            assert_eq!(wrong_code("alice", event).kind.exit_code(), 1, "{event:?}");
         }
     }
 
     #[test]
-    fn one_answer_is_one_try() {
-        assert_eq!(with_one_try(Config::default()).prompt.tries.get(), 1);
+    fn one_answer_is_one_try_and_has_nothing_sent() {
+        let config = for_one_answer(Config::default());
+        assert_eq!(config.prompt.tries.get(), 1);
+        assert_eq!(config.code.max_sends.get(), 0);
     }
 }

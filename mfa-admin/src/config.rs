@@ -6,14 +6,17 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use mfa_core::config::Config;
-use mfa_core::secure_file::MAX_FILE_SIZE;
+use mfa_core::courier::Channels;
+use mfa_core::message::Texts;
+use mfa_core::secure_file::{MAX_FILE_SIZE, Owner};
 use nix::fcntl::OFlag;
 use serde_json::json;
 
 use crate::cli::ConfigCommand;
 use crate::context::Context;
+use crate::doctor::delivery;
 use crate::error::{Failure, Kind};
-use crate::output::Reply;
+use crate::output::{Reply, say, shown, wrap};
 
 /// Runs a verb.
 pub(crate) fn run(context: &Context<'_>, command: &ConfigCommand) -> Result<Reply, Failure> {
@@ -28,15 +31,42 @@ fn check(context: &Context<'_>, file: Option<&Path>) -> Result<Reply, Failure> {
         // The one that logins use has to be safe from others as well.
         None => (context.config_path.as_path(), context.config()?),
     };
+    check_texts(context, &config)?;
     for key in config.not_in_this_release() {
         context.output.warn(&format!(
             "{key}: not in this release; it is checked, and has no effect"
         ));
     }
+    for (_, what, _) in delivery::settings_without_effect(&config, Channels::of(&config)) {
+        context.output.warn(what.trim_end_matches('.'));
+    }
     let name = path.display().to_string();
     Ok(Reply::done(
         json!({ "file": name, "valid": true }),
         format!("{name} is right."),
+    ))
+}
+
+/// The administrator's own texts: each problem with its file, line and column.
+fn check_texts(context: &Context<'_>, config: &Config) -> Result<(), Failure> {
+    let (_, problems) = Texts::load(config.messages.templates.path(), Owner::ROOT);
+    let mut said: Vec<String> = problems
+        .iter()
+        .map(|problem| shown(&problem.to_string()))
+        .collect();
+    if !context.output.is_json() {
+        // A line each, and the last one as what the command ends with.
+        while said.len() > 1 {
+            say(&wrap("mfa-admin: ", "  ", &said.remove(0)));
+        }
+    }
+    if said.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Kind::ConfigUnusable,
+        said.join("\n"),
+        "mend the texts, then check again; until then the built-in ones are sent in their place",
     ))
 }
 

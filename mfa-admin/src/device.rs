@@ -14,6 +14,7 @@ use crate::ask;
 use crate::cli::{DeviceChoice, DeviceCommand, NameArgs};
 use crate::context::{Context, host_name, this_device};
 use crate::error::Failure;
+use crate::notice::{self, Change};
 use crate::output::{Reply, shown, table};
 use crate::record_view::{self, moment};
 use crate::user::{free_label, too_many_devices};
@@ -159,6 +160,8 @@ fn assign(
         ..Entry::default()
     };
     context.log_change(Event::DeviceAssigned, Some(&user), &entry);
+    let change = Change::of(Event::DeviceAssigned).detail(&what);
+    notice::tell(context, &house.config, &[&record], change);
     Ok(Reply::done(document, format!("Assigned {name} to {what}.")))
 }
 
@@ -220,6 +223,9 @@ fn revoke(
             ..Entry::default()
         };
         context.log_change(Event::DeviceRevoked, Some(&user), &entry);
+        let what = format!("{label} ({detail})");
+        let change = Change::of(Event::DeviceRevoked).detail(&what);
+        notice::tell(context, &house.config, &[&record], change);
     }
     if record.devices.is_empty() && house.config.device.required {
         context.output.warn(&format!(

@@ -1,11 +1,14 @@
 //! `explain`: what would happen at a login, step by step, and why. Nothing is decided here: `policy` and
 //! `throttle` are asked what they would say.
 
+use std::time::Duration;
+
 use mfa_core::clock::rfc3339;
-use mfa_core::config::Config;
+use mfa_core::config::{Config, First};
 use mfa_core::courier::Channels;
 use mfa_core::device::DeviceId;
 use mfa_core::host;
+use mfa_core::login;
 use mfa_core::otp::Authenticator;
 use mfa_core::policy::{self, AccountDecision, Decision, DenyReason, SkipReason};
 use mfa_core::record::{Method, UserRecord};
@@ -22,6 +25,9 @@ use crate::context::{Context, require_root};
 use crate::error::Failure;
 use crate::output::{Reply, shown, wrap};
 use crate::record_view::{duration, methods, moment};
+
+/// What is asked where a code was sent, as in `mfa_core::login`; the reference is another one each time.
+const AFTER_SENDING: &str = "Code sent (ref K7QM). Verification code (Enter for another):";
 
 /// How a step went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +88,8 @@ struct Walk {
     end: Option<(Prediction, &'static str)>,
     /// The account phase, and why.
     account: Option<(&'static str, &'static str)>,
+    /// What counts, where a code is asked for.
+    methods: Vec<Method>,
 }
 
 impl Walk {
@@ -154,7 +162,8 @@ pub(crate) fn run(context: &Context<'_>, arguments: &ExplainArgs) -> Result<Repl
         let request = request(arguments, account.clone());
         walk_login(context, &ground, &request, &mut walk);
     }
-    let (prediction, reason) = walk.end.unwrap_or((Prediction::Challenge, "app"));
+    let by = walk.methods.first().copied().unwrap_or(Method::App);
+    let (prediction, reason) = walk.end.unwrap_or((Prediction::Challenge, by.as_str()));
     let name = account.map_or_else(
         || arguments.name.clone(),
         |account| account.name.to_string(),
@@ -347,15 +356,11 @@ fn walk_login(context: &Context<'_>, ground: &Ground, request: &LoginRequest, wa
     if let Some(record) = &record {
         describe(config, *device, record, walk);
     }
-    match policy::decide(
-        config,
-        Channels::of(config),
-        request,
-        record.as_ref(),
-        *device,
-    ) {
+    let channels = Channels::of(config);
+    describe_prompt(config, channels, walk);
+    match policy::decide(config, channels, request, record.as_ref(), *device) {
         Decision::Deny(reason) => {
-            let (word, message) = denial(reason, request, record.as_ref());
+            let (word, message) = denial(reason, request, record.as_ref(), channels);
             walk.stop("policy", Prediction::Deny, word, message);
         }
         Decision::Skip(reason) => {
@@ -367,13 +372,16 @@ fn walk_login(context: &Context<'_>, ground: &Ground, request: &LoginRequest, wa
                 "policy",
                 format!("asked for a code of: {}", methods(&usable)),
             );
+            walk.methods = usable;
         }
     }
     let account = policy::decide_account(config, request, record.as_ref(), *device);
     walk.account = Some(match account {
         AccountDecision::Accept => ("accept", "approved"),
         AccountDecision::Skip(reason) => ("skip", skip(reason).0),
-        AccountDecision::Deny(reason) => ("deny", denial(reason, request, record.as_ref()).0),
+        AccountDecision::Deny(reason) => {
+            ("deny", denial(reason, request, record.as_ref(), channels).0)
+        }
     });
     if let (Some(record), Some(user)) = (&record, request.user()) {
         walk_state(context, ground, user, record, walk);
@@ -382,6 +390,129 @@ fn walk_login(context: &Context<'_>, ground: &Ground, request: &LoginRequest, wa
         "service",
         "without the module argument nullok; `mfa-admin doctor` says what the service's stack makes of it",
     );
+}
+
+/// What is asked, which does not depend on who logs in.
+fn describe_prompt(config: &Config, channels: Channels, walk: &mut Walk) {
+    let message = if !channels.any() {
+        format!(
+            "\"{}\"; nothing is delivered on this host",
+            login::PROMPT.trim_end()
+        )
+    } else if config.code.max_sends.get() == 0 {
+        format!(
+            "\"{}\"; no codes are sent (code.max_sends = 0)",
+            login::PROMPT.trim_end()
+        )
+    } else if config.prompt.first == First::Send {
+        format!("\"{AFTER_SENDING}\", at once (prompt.first = \"send\")")
+    } else {
+        format!(
+            "\"{}\"; after Enter \"{AFTER_SENDING}\"",
+            login::PROMPT_BEFORE_SENDING.trim_end()
+        )
+    };
+    walk.ok("prompt", message);
+}
+
+/// Where codes can be sent to a user, how many more may be, and the one that was sent last.
+fn walk_delivery(
+    ground: &Ground,
+    user: &UserName,
+    record: &UserRecord,
+    state: &LoginState,
+    walk: &mut Walk,
+) {
+    let (config, channels) = (&ground.config, Channels::of(&ground.config));
+    if !channels.any() || config.code.max_sends.get() == 0 {
+        return;
+    }
+    let first = walk.methods.iter().copied().find(|m| *m != Method::App);
+    let enter = match first {
+        Some(method) => format!("has a code sent by {}", method.as_str()),
+        None => "has nothing sent, and looks as if it had".to_owned(),
+    };
+    walk.note("Enter", enter);
+    for method in channels.methods() {
+        let is_theirs = record.methods.contains(&method);
+        let message = match record.address_for(method) {
+            _ if !is_theirs => {
+                "typed at the prompt: has nothing sent; it is no method of this user".to_owned()
+            }
+            None => "typed at the prompt: has nothing sent; there is no address".to_owned(),
+            Some(to) => format!(
+                "typed at the prompt: has a code sent{}",
+                hidden(method, &to)
+            ),
+        };
+        walk.note(method.as_str(), message);
+    }
+    if first.is_none() {
+        return;
+    }
+    describe_sends(config, user, state, walk);
+    describe_sent(config, state, walk);
+}
+
+/// How many codes may still be sent.
+fn describe_sends(config: &Config, user: &UserName, state: &LoginState, walk: &mut Walk) {
+    let (most, within) = (config.code.max_sends.get(), config.code.sends_within.get());
+    let opened = state.sends.window_opened;
+    let left = opened.and_then(|at| left_of(within, at, state.now()));
+    let count = left.map_or(0, |_| state.sends.in_window);
+    let message = match left {
+        Some(left) if count >= most => format!(
+            "none for {} yet: {count} were sent within {} (or until `mfa-admin user unlock {}`)",
+            duration(left),
+            duration(within),
+            shown(user.as_str())
+        ),
+        _ => format!(
+            "{} of {most} may be sent within {}",
+            most.saturating_sub(count),
+            duration(within)
+        ),
+    };
+    walk.note("sends", message);
+}
+
+/// The code that was sent last.
+fn describe_sent(config: &Config, state: &LoginState, walk: &mut Walk) {
+    let Some(sent) = &state.sent else {
+        return;
+    };
+    let by = sent.method.as_str();
+    let message = match left_of(config.code.lifetime.get(), sent.at, state.now()) {
+        Some(left) => format!(
+            "a code sent by {by} is good for {} yet, for the address and service that it was asked from",
+            duration(left)
+        ),
+        None => format!("the code that was sent by {by} has run out"),
+    };
+    walk.note("sent", message);
+}
+
+/// What is left of a length of time that began at `start`, both on the state's clock in milliseconds.
+fn left_of(length: Duration, start: u64, now: u64) -> Option<Duration> {
+    let passed = Duration::from_millis(now.saturating_sub(start));
+    length.checked_sub(passed).filter(|left| !left.is_zero())
+}
+
+/// Enough of an address to know it again.
+fn hidden(method: Method, to: &str) -> String {
+    match method {
+        Method::Email => {
+            let (name, domain) = to.rsplit_once('@').unwrap_or((to, ""));
+            let first: String = name.chars().take(1).collect();
+            format!(" to {}", shown(&format!("{first}…@{domain}")))
+        }
+        Method::Telegram => {
+            let length = to.chars().count();
+            let end: String = to.chars().skip(length.saturating_sub(2)).collect();
+            format!(" to …{}", shown(&end))
+        }
+        Method::App | Method::Command => String::new(),
+    }
 }
 
 /// What the record says, before what follows from it.
@@ -428,6 +559,7 @@ fn denial(
     reason: DenyReason,
     request: &LoginRequest,
     record: Option<&UserRecord>,
+    channels: Channels,
 ) -> (&'static str, String) {
     let name = shown(
         request
@@ -458,11 +590,19 @@ fn denial(
             ),
         ),
         DenyReason::NotEnrolled => {
-            let has_app = record.is_some_and(|record| record.methods.contains(&Method::App));
-            let hint = if has_app {
+            let methods = record.map_or(&[][..], |record| &record.methods);
+            let hint = if methods.contains(&Method::App) {
                 format!("no app; `mfa-admin app enroll {name}` makes one")
+            } else if methods.is_empty() {
+                format!("no method counts; `mfa-admin user set {name} --methods app`")
+            } else if methods.iter().any(|method| channels.has(*method)) {
+                format!("no address to send a code to; see `mfa-admin user set {name} --help`")
             } else {
-                format!("the method app does not count; `mfa-admin user set {name} --methods app`")
+                format!(
+                    "nothing is sent by {} on this host; set that up in mfa.toml, or \
+                     `mfa-admin user set {name} --methods app`",
+                    crate::record_view::methods(methods)
+                )
             };
             ("not_enrolled", hint)
         }
@@ -551,7 +691,11 @@ fn walk_state(
             walk.ok("app", format!("{label}: its secret opens with the key"));
         }
     }
-    if usable == 0 && record.has_usable_app() {
+    walk_delivery(ground, user, record, &state, walk);
+    let is_sent_one = walk.methods.iter().any(|method| *method != Method::App);
+    if usable == 0 && record.has_usable_app() && is_sent_one {
+        walk.note("apps", "no code of an app is right; a code that is sent is");
+    } else if usable == 0 && record.has_usable_app() {
         if behind.is_empty() {
             walk.stop(
                 "apps",

@@ -2,11 +2,12 @@
 
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mfa_core::audit::{Entry, Event};
-use mfa_core::config::{Config, DEFAULT_PATH, Paths};
+use mfa_core::config::{Config, DEFAULT_PATH, EmailBy, Paths};
 use mfa_core::hex;
 use mfa_core::host;
 use mfa_core::seal::SealingKey;
@@ -62,9 +63,17 @@ pub(crate) fn run(context: &Context<'_>, arguments: &InitArgs) -> Result<Reply, 
     let courier = make_courier_user(context, &config, arguments.no_user, &mut made)?;
     make_store(&config, &mut made)?;
     make_sealing_key(&config, &mut made)?;
-    make_spool(&config, courier.as_ref(), &mut made)?;
+    make_spool(context, &config, courier.as_ref(), &mut made)?;
     make_credentials(&config, courier.as_ref(), &mut made)?;
     let things = made.things;
+    let missing = missing_credential(&config);
+    if let (true, Some(name)) = (things.is_empty(), missing) {
+        context.output.warn(&format!(
+            "{} does not exist, and mfa.toml names it: `{}` keeps what the courier signs in with",
+            config.paths.credentials.as_path().join(name).display(),
+            set_credential(context, name)
+        ));
+    }
     let next = next_steps(context, &config, &things);
     let document = json!({
         "changed": !things.is_empty(),
@@ -104,17 +113,44 @@ fn next_steps(context: &Context<'_>, config: &Config, things: &[(&str, String)])
             config.paths.seal_key
         ));
     }
-    let option = if context.config_path == Path::new(DEFAULT_PATH) {
-        String::new()
-    } else {
-        format!(" --config {}", context.config_path.display())
-    };
+    if let Some(name) = missing_credential(config) {
+        next.push(format!(
+            "{}, which takes it from standard input",
+            set_credential(context, name)
+        ));
+    }
+    let option = config_option(context);
     next.push(format!("mfa-admin{option} user add NAME"));
     next.push(format!("mfa-admin{option} app enroll NAME"));
     next.push(format!(
         "mfa-admin{option} doctor, before and after a service asks for codes"
     ));
     next
+}
+
+/// `--config FILE`, where that is needed to mean this host.
+fn config_option(context: &Context<'_>) -> String {
+    if context.config_path == Path::new(DEFAULT_PATH) {
+        String::new()
+    } else {
+        format!(" --config {}", context.config_path.display())
+    }
+}
+
+fn set_credential(context: &Context<'_>, name: &str) -> String {
+    let name = format!(" credential set {name}");
+    format!("mfa-admin{}{name}", config_option(context))
+}
+
+/// The password that the configuration names and nobody has set. A Telegram token that is not there is no
+/// mistake: without one, nothing is sent that way.
+fn missing_credential(config: &Config) -> Option<&str> {
+    let courier = &config.courier;
+    let smtp = courier.smtp.as_ref()?;
+    let name = smtp.password.as_str();
+    let is_needed = courier.email == EmailBy::Smtp && !smtp.username.is_empty();
+    let path = config.paths.credentials.as_path().join(name);
+    (is_needed && !exists(&path)).then_some(name)
 }
 
 /// Obeys the file that is there, else writes one.
@@ -340,6 +376,7 @@ fn make_sealing_key(config: &Config, made: &mut Made<'_, '_>) -> Result<(), Fail
 }
 
 fn make_spool(
+    context: &Context<'_>,
     config: &Config,
     courier: Option<&User>,
     made: &mut Made<'_, '_>,
@@ -354,8 +391,28 @@ fn make_spool(
     for name in SPOOL {
         let is_new = make_subfolder(&folder, name, 0o700, Some((courier.uid, courier.gid)))?;
         made.note(is_new, "spool", path.join(name));
+        if !is_new {
+            mind_strange_part(context, &path.join(name), courier);
+        }
     }
     Ok(())
+}
+
+/// A part of the spool that was there is left as it is: somebody may have a reason, or have put something in it.
+fn mind_strange_part(context: &Context<'_>, path: &Path, courier: &User) {
+    let Ok(found) = std::fs::symlink_metadata(path) else {
+        return;
+    };
+    let mode = found.mode() & 0o7777;
+    if !found.is_dir() || found.uid() != courier.uid.as_raw() || mode & 0o077 != 0 {
+        context.output.warn(&format!(
+            "{} is to be a folder of {}'s with mode 0700, and is uid {}'s with mode {mode:04o}: notices may be lost \
+             or read; `mfa-admin doctor` says more",
+            path.display(),
+            courier.name,
+            found.uid()
+        ));
+    }
 }
 
 fn make_credentials(

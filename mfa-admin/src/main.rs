@@ -10,11 +10,15 @@ mod cli;
 mod code;
 mod config;
 mod context;
+mod credential;
+mod delivery;
 mod device;
 mod doctor;
 mod error;
 mod explain;
 mod init;
+mod notice;
+mod notify;
 mod output;
 mod qr;
 mod record_view;
@@ -26,7 +30,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::{ContextKind, ErrorKind};
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, DoctorArgs};
 use crate::context::{Context, require_root};
 use crate::error::Failure;
 use crate::output::{Output, Reply};
@@ -52,21 +56,24 @@ fn run(cli: &Cli, output: &Output) -> Result<Reply, Failure> {
     match &cli.command {
         Command::Init(arguments) => init::run(&context, arguments),
         Command::Config(command) => config::run(&context, command),
-        Command::Doctor => run_doctor(&context),
+        Command::Doctor(arguments) => run_doctor(&context, arguments),
         Command::Explain(arguments) => explain::run(&context, arguments),
         Command::User(command) => user::run(&context, command),
         Command::App(command) => app::run(&context, command),
         Command::Device(command) => device::run(&context, command),
         Command::State(command) => state::run(&context, command),
         Command::Code(command) => code::run(&context, command),
+        Command::Credential(command) => credential::run(&context, command),
+        Command::Notify(command) => notify::run(&context, command),
     }
 }
 
 /// `doctor`: runs the checks and prints them; exit 1 where one fails.
-fn run_doctor(context: &Context<'_>) -> Result<Reply, Failure> {
+fn run_doctor(context: &Context<'_>, arguments: &DoctorArgs) -> Result<Reply, Failure> {
     require_root()?;
     let scope = doctor::Scope {
         config: context.config_path.clone(),
+        send_test: arguments.send_test.clone(),
         ..doctor::Scope::default()
     };
     Ok(output::checks(&doctor::run(&scope)))
@@ -79,7 +86,7 @@ fn is_secret(error: &clap::Error) -> bool {
         .map(ToString::to_string)
         .unwrap_or_default();
     error.kind() == ErrorKind::ValueValidation
-        && ["--secret", "--confirm"]
+        && ["--secret", "--confirm", "[VALUE]"]
             .iter()
             .any(|name| argument.starts_with(name))
 }

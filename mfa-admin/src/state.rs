@@ -12,6 +12,7 @@ use crate::ask;
 use crate::cli::{NameArgs, StateCommand};
 use crate::context::{Context, House, no_such_user};
 use crate::error::Failure;
+use crate::notice::{self, Change};
 use crate::output::{Reply, shown, wrap};
 use crate::record_view::moment;
 
@@ -65,6 +66,7 @@ fn reset(context: &Context<'_>, name: &str, is_agreed: bool) -> Result<Reply, Fa
     )?;
     house.store.reset_state(&user)?;
     context.log_change(Event::StateReset, Some(&user), &Entry::default());
+    notice::tell_user(context, &house, &user, Change::of(Event::StateReset));
     let document = json!({ "changed": true, "user": user.as_str() });
     Ok(Reply::done(
         document,

@@ -9,7 +9,7 @@ use mfa_core::record::{Label, Method, UserRecord};
 use mfa_core::request::UserName;
 use mfa_core::state::LoginState;
 use mfa_core::store::{Store, Subject};
-use mfa_core::throttle::Failures;
+use mfa_core::throttle::{Failures, Sends};
 use serde_json::json;
 
 pub(crate) use add::too_many_devices;
@@ -17,6 +17,7 @@ pub(crate) use add::too_many_devices;
 use crate::cli::{NameArgs, OrNone, UserCommand, UserSetArgs};
 use crate::context::{Context, House, this_device};
 use crate::error::Failure;
+use crate::notice::{self, Change};
 use crate::output::{Reply, shown, wrap};
 use crate::record_view::{self, methods};
 use add::{check_methods, without_repetition};
@@ -47,7 +48,9 @@ fn set(context: &Context<'_>, arguments: &UserSetArgs) -> Result<Reply, Failure>
     let house = context.open()?;
     let user = context.person(&arguments.name)?.user;
     let mut notes = Vec::new();
+    let mut before = None;
     let (record, is_changed) = house.change(&user, |record| {
+        before = Some(record.clone());
         let mut dropped = Vec::new();
         match &arguments.email {
             Some(OrNone::Some(address)) => record.email = Some(address.clone()),
@@ -96,7 +99,8 @@ fn set(context: &Context<'_>, arguments: &UserSetArgs) -> Result<Reply, Failure>
         }
         check_methods(context, &house.config, record)
     })?;
-    let what = format!("methods {}", methods(&record.methods));
+    let before = before.unwrap_or_else(|| record.clone());
+    let what = what_is_logged(&before, &record);
     let mut reply = changed(
         context,
         &house,
@@ -109,11 +113,47 @@ fn set(context: &Context<'_>, arguments: &UserSetArgs) -> Result<Reply, Failure>
         },
         ["Changed", "has all that already"],
     );
+    if is_changed {
+        let detail = what_is_told(&before, &record);
+        let change = Change::of(Event::UserChanged).detail(&detail);
+        notice::tell(context, &house.config, &[&before, &record], change);
+    }
     for note in notes {
         reply.text.push('\n');
         reply.text.push_str(&note);
     }
     Ok(reply)
+}
+
+/// What `user set` changed, for a log: no address stands there.
+fn what_is_logged(before: &UserRecord, after: &UserRecord) -> String {
+    let mut what = format!("methods {}", methods(&after.methods));
+    if before.email != after.email {
+        what.push_str("; e-mail address changed");
+    }
+    if before.telegram != after.telegram {
+        what.push_str("; Telegram id changed");
+    }
+    what
+}
+
+/// What `user set` changed, for whoever the account belongs to.
+fn what_is_told(before: &UserRecord, after: &UserRecord) -> String {
+    let mut what = Vec::new();
+    if before.methods != after.methods {
+        what.push(format!("methods: {}", methods(&after.methods)));
+    }
+    if before.telegram != after.telegram {
+        let id = after
+            .telegram
+            .map_or("none".to_owned(), |id| id.to_string());
+        what.push(format!("Telegram id: {id}"));
+    }
+    if before.email != after.email {
+        let address = after.email.as_ref().map_or("none", |address| address.get());
+        what.push(format!("e-mail address: {address}"));
+    }
+    what.join("; ")
 }
 
 /// The reply and the audit line of a record that was, or was not, changed.
@@ -154,6 +194,10 @@ fn approve(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
         &Entry::default(),
         words,
     );
+    if is_changed {
+        let change = Change::of(Event::UserApproved);
+        notice::tell(context, &house.config, &[&record], change);
+    }
     if !record.suspended.is_empty() {
         let name = shown(user.as_str());
         reply.text = format!(
@@ -177,15 +221,13 @@ fn suspend(context: &Context<'_>, name: &str, reason: &str) -> Result<Reply, Fai
         ..Entry::default()
     };
     let words = ["Suspended", "is suspended for that already"];
-    Ok(changed(
-        context,
-        &house,
-        &record,
-        is_changed,
-        Event::UserSuspended,
-        &entry,
-        words,
-    ))
+    let event = Event::UserSuspended;
+    let reply = changed(context, &house, &record, is_changed, event, &entry, words);
+    if is_changed {
+        // The reason is for other administrators.
+        notice::tell(context, &house.config, &[&record], Change::of(event));
+    }
+    Ok(reply)
 }
 
 fn resume(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
@@ -196,21 +238,19 @@ fn resume(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
         Ok(())
     })?;
     let words = ["Resumed", "is not suspended"];
-    let entry = Entry::default();
-    Ok(changed(
-        context,
-        &house,
-        &record,
-        is_changed,
-        Event::UserResumed,
-        &entry,
-        words,
-    ))
+    let (event, entry) = (Event::UserResumed, Entry::default());
+    let reply = changed(context, &house, &record, is_changed, event, &entry, words);
+    if is_changed {
+        notice::tell(context, &house.config, &[&record], Change::of(event));
+    }
+    Ok(reply)
 }
 
-/// Clears failures and locks; whether there was anything to clear.
+/// Clears failures, locks and the count of codes that were sent; whether there was anything to clear. A code
+/// that is on its way stays good.
 fn clear_failures(house: &House, user: &UserName) -> Result<bool, Failure> {
-    let has_failures = |state: &LoginState| state.codes != Failures::default();
+    let has_failures =
+        |state: &LoginState| state.codes != Failures::default() || state.sends != Sends::default();
     // Most have none: their states are not written.
     if !house
         .store
@@ -226,6 +266,7 @@ fn clear_failures(house: &House, user: &UserName) -> Result<bool, Failure> {
             is_changed = has_failures(state);
             // The window too: whoever is unlocked is to get in now.
             state.codes = Failures::default();
+            state.sends = Sends::default();
         })?;
     Ok(is_changed)
 }
@@ -236,11 +277,11 @@ fn unlock(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
     house.record(&user)?;
     let is_changed = clear_failures(&house, &user)?;
     if is_changed {
-        context.log_change(Event::UserUnlocked, Some(&user), &Entry::default());
+        log_unlocked(context, &house, &user);
     }
     let name = shown(user.as_str());
     let text = if is_changed {
-        format!("Unlocked {name}: no failures, no lock.")
+        format!("Unlocked {name}: no failures, no lock, no codes counted as sent.")
     } else {
         format!("{name} has no failures and no lock; nothing was changed.")
     };
@@ -250,6 +291,11 @@ fn unlock(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
     ))
 }
 
+fn log_unlocked(context: &Context<'_>, house: &House, user: &UserName) {
+    context.log_change(Event::UserUnlocked, Some(user), &Entry::default());
+    notice::tell_user(context, house, user, Change::of(Event::UserUnlocked));
+}
+
 fn unlock_all(context: &Context<'_>) -> Result<Reply, Failure> {
     let house = context.open()?;
     let mut unlocked = Vec::new();
@@ -257,7 +303,7 @@ fn unlock_all(context: &Context<'_>) -> Result<Reply, Failure> {
     for user in house.store.users()? {
         match clear_failures(&house, &user) {
             Ok(true) => {
-                context.log_change(Event::UserUnlocked, Some(&user), &Entry::default());
+                log_unlocked(context, &house, &user);
                 unlocked.push(user);
             }
             Ok(false) => {}
@@ -294,4 +340,33 @@ pub(crate) fn free_label(wanted: &str, otherwise: &str, taken: &[&str]) -> Optio
         })
         .filter(|label| !taken.contains(&label.as_str()))
         .find_map(|label| Label::parse(label).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mfa_core::record::EmailAddress;
+
+    #[test]
+    fn what_was_set_is_told_whole_and_logged_without_addresses() {
+        let mut before = UserRecord::new(UserName::parse("alice").unwrap());
+        before.methods = vec![Method::App];
+        let mut after = before.clone();
+        after.methods = vec![Method::App, Method::Email];
+        after.email = EmailAddress::parse("new@example.com").ok();
+        after.telegram = Some(-5);
+        assert_eq!(
+            what_is_told(&before, &after),
+            "methods: app, email; Telegram id: -5; e-mail address: new@example.com"
+        );
+        assert_eq!(
+            what_is_logged(&before, &after),
+            "methods app, email; e-mail address changed; Telegram id changed"
+        );
+        assert_eq!(
+            what_is_told(&after, &before),
+            "methods: app; Telegram id: none; e-mail address: none"
+        );
+        assert_eq!(what_is_told(&after, &after), "");
+    }
 }

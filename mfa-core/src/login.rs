@@ -27,7 +27,7 @@ use judge::{Delivery, Judgement};
 /// What is asked where no code can be sent.
 pub const PROMPT: &str = "Verification code: ";
 /// What is asked where one can.
-const PROMPT_BEFORE_SENDING: &str = "Verification code (Enter to have one sent): ";
+pub const PROMPT_BEFORE_SENDING: &str = "Verification code (Enter to have one sent): ";
 /// How often Enter uses up no prompt, in one login. A name always does: sshd may hide from us that it was one.
 const MAX_FREE_WISHES: u32 = 10;
 

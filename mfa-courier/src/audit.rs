@@ -1,11 +1,18 @@
 //! The courier's own lines in syslog (RFC 3164, authpriv): what nobody else is left to tell.
 
+use std::io::Write;
+
 use mfa_core::audit::{AuditLog, Event, Severity, courier_line};
 use mfa_core::courier::Document;
 use syslog::{Facility, Formatter3164, Logger, LoggerBackend};
 
 use crate::channel::ChannelName;
 use crate::report::{Failure, tidy};
+
+/// Writes a line to standard error. Who reads it may be gone, which is no reason to stop.
+pub(crate) fn say_line(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "mfa-courier: {line}");
+}
 
 /// syslog, opened with the first line; where there is none, standard error is told once.
 pub(crate) struct SystemLog {
@@ -24,7 +31,7 @@ impl SystemLog {
     fn give_up(&mut self, why: &str) {
         self.logger = None;
         if !self.is_missing {
-            eprintln!("mfa-courier: {why}: what happens now leaves no audit line");
+            say_line(format_args!("{why}: what happens now leaves no audit line"));
         }
         self.is_missing = true;
     }

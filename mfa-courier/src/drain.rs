@@ -17,7 +17,7 @@ use mfa_core::message::Texts;
 use mfa_core::secure_file::Owner;
 use nix::unistd::geteuid;
 
-use crate::audit::{SystemLog, tell};
+use crate::audit::{SystemLog, say_line, tell};
 use crate::channel::{ChannelName, Delivery};
 use crate::credential::Credentials;
 use crate::digest;
@@ -49,7 +49,7 @@ pub(crate) fn run(config: &Path, environment: Environment) -> u8 {
 }
 
 fn say(what: &str, report: &Report) {
-    eprint!("mfa-courier: {what}{}", report.line());
+    say_line(format_args!("{what}{}", report.line().trim_end()));
 }
 
 /// Becomes the courier's user, and opens the spool; none where somebody else is at it.
@@ -58,6 +58,7 @@ fn prepare(path: &Path, environment: Environment) -> Result<Option<Drain>, Failu
         .map_err(|error| Failure::config(Class::ConfigUnusable, error.to_string()))?;
     let user = shed::courier_user(config.courier.user.as_str())?;
     let was_root = geteuid().is_root();
+    shed::leave_terminal()?;
     shed::become_user(&user)?;
     if config.courier.email != EmailBy::Sendmail {
         shed::gain_no_privileges()?;
@@ -65,7 +66,7 @@ fn prepare(path: &Path, environment: Environment) -> Result<Option<Drain>, Failu
     let spool = match Spool::open(config.paths.spool.as_path()) {
         Ok(spool) => spool,
         Err(Unusable::Busy) => {
-            eprintln!("mfa-courier: another drain is at work; nothing was done");
+            say_line(format_args!("another drain is at work; nothing was done"));
             return Ok(None);
         }
         Err(Unusable::Folder(path, error)) => {
@@ -86,7 +87,7 @@ fn prepare(path: &Path, environment: Environment) -> Result<Option<Drain>, Failu
     let templates = config.messages.templates.path().map(PathBuf::from);
     let (texts, problems) = Texts::load(templates.as_deref(), Owner::ROOT);
     for problem in problems {
-        eprintln!("mfa-courier: {problem}");
+        say_line(format_args!("{problem}"));
     }
     Ok(Some(Drain {
         deadline: config.courier.deadline.get(),
@@ -167,7 +168,7 @@ impl Drain {
     fn note<T>(&mut self, result: io::Result<T>, doing: &str) -> Option<T> {
         result
             .map_err(|error| {
-                eprintln!("mfa-courier: {doing}: {error}");
+                say_line(format_args!("{doing}: {error}"));
                 self.note_ending(Ending::Retry);
             })
             .ok()
@@ -311,10 +312,8 @@ impl Drain {
     /// Puts away what is no notice.
     fn bury_unread(&mut self, place: Place, file: &OsStr, what: &str) {
         let shown = file.to_string_lossy();
-        eprintln!(
-            "mfa-courier: {}",
-            tidy(&format!("{shown}: {what}; it is in dead now"))
-        );
+        let line = tidy(&format!("{shown}: {what}; it is in dead now"));
+        say_line(format_args!("{line}"));
         let buried = self.spool.bury(place, file, file);
         if self.note(buried, "putting something into dead").is_some() {
             let detail = format!("{shown}: {what}");

@@ -3,6 +3,8 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, OsString};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -133,6 +135,31 @@ pub(crate) fn leave_session() -> Result<(), Failure> {
         Ok(_) | Err(Errno::EPERM) => Ok(()),
         Err(error) => Err(privileges("setsid", error)),
     }
+}
+
+/// Nobody's terminal, and still of the group that Ctrl-C ends: who could type into the terminal of the administrator
+/// who started this (`TIOCSTI`) would be root.
+pub(crate) fn leave_terminal() -> Result<(), Failure> {
+    let Ok(terminal) = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NOCTTY | libc::O_CLOEXEC)
+        .open("/dev/tty")
+    else {
+        return Ok(());
+    };
+    // Who leads a session is sent a hangup when it gives up its terminal.
+    // SAFETY: SIG_IGN and SIG_DFL are no code of ours; the descriptor is open, and this request takes no argument
+    // (ioctl_tty(2)).
+    let left = unsafe {
+        libc::signal(libc::SIGHUP, libc::SIG_IGN);
+        let left = libc::ioctl(terminal.as_raw_fd(), libc::TIOCNOTTY);
+        libc::signal(libc::SIGHUP, libc::SIG_DFL);
+        left
+    };
+    Errno::result(left)
+        .map(drop)
+        .map_err(|error| privileges("TIOCNOTTY", error))
 }
 
 /// Becomes a user for good, and sees to it that there is no way back.

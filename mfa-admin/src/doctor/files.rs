@@ -6,11 +6,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use mfa_core::config::Config;
-use mfa_core::request;
 use mfa_core::secure_file::{self, FileError, Folder, Owner, Privacy, Problem};
 use nix::errno::Errno;
 
-use super::check::{Check, Status};
+use super::check::Check;
 use super::quoted;
 use super::tally::Tally;
 use crate::output::shown;
@@ -141,13 +140,6 @@ pub(super) fn optional(config: &Config, owner: Owner) -> Vec<Check> {
     if is_there(paths.credentials.as_path()) {
         checks.push(credentials(paths.credentials.as_path(), owner));
     }
-    if is_there(paths.spool.as_path()) {
-        checks.extend(spool(
-            paths.spool.as_path(),
-            config.courier.user.as_str(),
-            owner,
-        ));
-    }
     checks
 }
 
@@ -173,14 +165,14 @@ fn credentials(path: &Path, owner: Owner) -> Check {
 
 /// What there is to know of a file or folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Entry {
-    path: String,
-    uid: u32,
-    mode: u32,
+pub(super) struct Entry {
+    pub(super) path: String,
+    pub(super) uid: u32,
+    pub(super) mode: u32,
 }
 
 impl Entry {
-    fn of(path: &Path) -> Option<Self> {
+    pub(super) fn of(path: &Path) -> Option<Self> {
         let found = fs::symlink_metadata(path).ok()?;
         let path = path.display().to_string();
         Some(Self {
@@ -223,65 +215,10 @@ fn judge_credentials(entries: impl Iterator<Item = Entry>, owner: u32) -> Check 
     }
 }
 
-/// The courier's own folders, below one of root's.
-fn spool(path: &Path, courier: &str, owner: Owner) -> Option<Check> {
-    if let Err(error) = Folder::open(path, owner) {
-        let (message, hint) = (sentence(&error), remedy(&error, owner));
-        return Some(Check::fail("paths.spool", message, hint));
-    }
-    let account = request::find_account(courier).ok().flatten();
-    let folders = ["tmp", "new", "deferred", "dead"].map(|name| Entry::of(&path.join(name)));
-    let found: Vec<Entry> = folders.into_iter().flatten().collect();
-    // `init --no-user` makes none.
-    let uid = account.map(|account| account.uid);
-    (!found.is_empty()).then(|| judge_spool(found.into_iter(), courier, uid))
-}
-
-fn judge_spool(entries: impl Iterator<Item = Entry>, courier: &str, uid: Option<u32>) -> Check {
-    let mut wrong = Tally::default();
-    let mut status = Status::Ok;
-    for entry in entries {
-        let is_strange = uid.is_some_and(|uid| entry.uid != uid);
-        if is_strange || entry.mode & 0o022 != 0 {
-            status = Status::Fail;
-        } else if entry.mode & 0o077 != 0 {
-            status = status.max(Status::Warn);
-        } else {
-            continue;
-        }
-        wrong.add(format!(
-            "{} (uid {}, mode {:04o})",
-            shown(&entry.path),
-            entry.uid,
-            entry.mode
-        ));
-    }
-    if uid.is_none() && status != Status::Fail {
-        return Check::warn(
-            "paths.spool",
-            format!("There is no user {courier}, who is to deliver notices."),
-            "Run `mfa-admin init`, which makes the user, or name another one in [courier].",
-        );
-    }
-    if status == Status::Ok {
-        return Check::ok(
-            "paths.spool",
-            format!("Waiting notices are {courier}'s alone."),
-        );
-    }
-    Check {
-        id: "paths.spool".to_owned(),
-        status,
-        message: format!(
-            "Folders of waiting notices are to be {courier}'s with mode 0700: {wrong}."
-        ),
-        hint: format!("`chown {courier}` and `chmod 700` them, after a look at what is in them."),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doctor::check::Status;
     use std::os::unix::fs::PermissionsExt;
 
     fn entry(uid: u32, mode: u32) -> Entry {
@@ -307,25 +244,6 @@ mod tests {
                 "{mode:o}"
             );
         }
-    }
-
-    #[test]
-    fn the_spool_is_the_couriers() {
-        for (uid, mode, status) in [
-            (7, 0o700, Status::Ok),
-            (0, 0o700, Status::Fail),
-            (7, 0o755, Status::Warn),
-            (7, 0o770, Status::Fail),
-            (8, 0o700, Status::Fail),
-        ] {
-            assert_eq!(
-                judge_spool([entry(uid, mode)].into_iter(), "_mfa", Some(7)).status,
-                status
-            );
-        }
-        let nobodys = |mode| judge_spool([entry(7, mode)].into_iter(), "_mfa", None);
-        assert!(nobodys(0o700).message.contains("no user _mfa"));
-        assert_eq!(nobodys(0o777).status, Status::Fail);
     }
 
     #[test]

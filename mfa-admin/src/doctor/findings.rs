@@ -16,6 +16,7 @@ impl Survey {
         checks.extend(self.accounts());
         if self.has_device {
             checks.push(self.standing(scope, config));
+            checks.extend(self.deliveries(scope));
         }
         if self.has_states {
             self.states(scope, &mut checks);
@@ -156,7 +157,8 @@ impl Survey {
                 "let by without a code (enrolment.without_record)",
                 &self.let_by,
             ),
-            ("without an app", &self.without_method),
+            ("without an app", &self.without_app),
+            ("without a method that works here", &self.without_method),
             ("locked for a time", &self.locked),
             ("disabled", &self.disabled),
         ] {
@@ -165,10 +167,17 @@ impl Survey {
             }
         }
         let mut check = Check::ok("users", format!("{}.", parts.join("; ")));
-        if !self.without_method.is_empty() {
+        if !self.without_app.is_empty() {
             check.status = Status::Warn;
-            let command = format!("app enroll {}", self.without_method.example());
+            let command = format!("app enroll {}", self.without_app.example());
             check.hint = format!("Who has no app is refused: {}.", scope.command(&command));
+        } else if !self.without_method.is_empty() {
+            check.status = Status::Warn;
+            let command = format!("explain {}", self.without_method.example());
+            check.hint = format!(
+                "Who has no method that works here is refused: {} says why.",
+                scope.command(&command)
+            );
         } else if self.ready == 0
             && !self.users.is_empty()
             && config.device.required
@@ -189,6 +198,42 @@ impl Survey {
             );
         }
         check
+    }
+
+    /// Users who were given a method by which nothing reaches them.
+    fn deliveries(&self, scope: &Scope) -> Option<Check> {
+        let mut parts: Vec<String> = self
+            .undelivered
+            .iter()
+            .map(|(method, users)| format!("nothing is sent by {method} on this host, to {users}"))
+            .collect();
+        if !self.without_address.is_empty() {
+            parts.push(format!("there is no address for {}", self.without_address));
+        }
+        let hint = if let Some((method, users)) = self.undelivered.first_key_value() {
+            let set = format!("user set {} --methods app", users.example());
+            let section = match *method {
+                "email" => "[courier.smtp]",
+                "telegram" => "[courier.telegram], and write its token (credential set)",
+                _ => "[courier.command]",
+            };
+            format!(
+                "Set up {section}; or have them use what works: {}.",
+                scope.command(&set)
+            )
+        } else {
+            let example = self.without_address.example();
+            let user = example.split(" (").next().unwrap_or(example);
+            let set = format!("user set {user} --email ADDR");
+            format!("{}; --telegram ID for Telegram.", scope.command(&set))
+        };
+        (!parts.is_empty()).then(|| {
+            Check::warn(
+                "users.delivery",
+                format!("Codes that can't reach people: {}.", parts.join("; ")),
+                hint,
+            )
+        })
     }
 
     fn states(&self, scope: &Scope, checks: &mut Vec<Check>) {

@@ -3,6 +3,7 @@
 
 pub(crate) mod check;
 mod clock;
+pub(crate) mod delivery;
 mod files;
 mod filesystem;
 mod findings;
@@ -20,6 +21,7 @@ mod tally;
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use mfa_core::clock::{Clock, SystemClock};
 use mfa_core::config::{self, Config};
@@ -53,6 +55,8 @@ pub(crate) struct Scope {
     pub(crate) address: String,
     /// Where syslog listens.
     pub(crate) syslog: PathBuf,
+    /// Who is to get a trial message.
+    pub(crate) send_test: Option<String>,
 }
 
 impl Default for Scope {
@@ -67,6 +71,7 @@ impl Default for Scope {
             // RFC 5737: an address that is nobody's.
             address: "203.0.113.7".to_owned(),
             syslog: PathBuf::from("/dev/log"),
+            send_test: None,
         }
     }
 }
@@ -81,11 +86,15 @@ pub(crate) fn run(scope: &Scope) -> Vec<Check> {
         .as_ref()
         .map(|config| store::check(scope, config, &now, &mut checks))
         .unwrap_or_default();
+    if let Some(config) = &config {
+        delivery::check(scope, config, &now, &mut checks);
+    }
     checks.push(clock::synchronized());
     checks.push(clock::plausible(&now, &scope.config));
     checks.push(module::check(&scope.modules, scope.owner));
     checks.push(syslog::check(&scope.syslog));
-    services(scope, &known, &mut checks);
+    let time_for_a_code = config.as_ref().and_then(delivery::time_for_a_code);
+    services(scope, &known, time_for_a_code, &mut checks);
     checks
 }
 
@@ -121,7 +130,7 @@ fn configuration(scope: &Scope, checks: &mut Vec<Check>) -> Option<Config> {
             checks.push(unusable_configuration(scope, &error));
             checks.push(Check::warn(
                 "store",
-                "Store, sealing key and machine id were not looked at: the configuration says where they are.",
+                "Store, sealing key, machine id and delivery were not looked at: the configuration says where they are.",
                 "Mend the configuration, then run doctor again.",
             ));
             None
@@ -175,7 +184,12 @@ fn machine_id(scope: &Scope, config: &Config, checks: &mut Vec<Check>) -> Option
 }
 
 /// The stacks, and what sshd does before it comes to them.
-fn services(scope: &Scope, known: &Known, checks: &mut Vec<Check>) {
+fn services(
+    scope: &Scope,
+    known: &Known,
+    time_for_a_code: Option<Duration>,
+    checks: &mut Vec<Check>,
+) {
     let services: Vec<&Path> = scope.services.iter().map(PathBuf::as_path).collect();
     let modules: Vec<&Path> = scope.modules.iter().map(PathBuf::as_path).collect();
     let report = pam_stack::check_services(&pam_stack::Places {
@@ -192,6 +206,7 @@ fn services(scope: &Scope, known: &Known, checks: &mut Vec<Check>) {
         without_record: known.without_record.as_deref().unwrap_or(NOBODY),
         address: &scope.address,
         stack: stack.as_ref(),
+        time_for_a_code,
     }));
 }
 

@@ -2,6 +2,7 @@
 
 use mfa_core::clock::Moment;
 use mfa_core::config::Config;
+use mfa_core::courier::Channels;
 use mfa_core::request;
 use mfa_core::secure_file::{FileError, Problem};
 use mfa_core::store::FileStore;
@@ -32,6 +33,7 @@ pub(super) fn check(
     };
     let surveyor = Surveyor {
         config,
+        channels: Channels::of(config),
         store: &store,
         key: key.as_ref(),
         device,

@@ -1,7 +1,7 @@
 //! Walks the store once, a record and a state at a time, and keeps counts and a few names: 100 000 users
 //! take a few seconds. What it means is said in `findings`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use mfa_core::clock::Moment;
@@ -10,7 +10,7 @@ use mfa_core::courier::Channels;
 use mfa_core::device::DeviceId;
 use mfa_core::otp::Authenticator;
 use mfa_core::policy::{self, Decision, DenyReason};
-use mfa_core::record::UserRecord;
+use mfa_core::record::{Method, UserRecord};
 use mfa_core::request::{self, Account, Caller, LoginRequest, UserName};
 use mfa_core::seal::SealingKey;
 use mfa_core::secure_file::{BlockError, FileError, Problem};
@@ -30,6 +30,8 @@ const MOST_BUSY: usize = 3;
 /// What the walk needs.
 pub(super) struct Surveyor<'a> {
     pub(super) config: &'a Config,
+    /// What can be delivered.
+    pub(super) channels: Channels,
     pub(super) store: &'a FileStore,
     /// None: it can't be used, and no secret is tried.
     pub(super) key: Option<&'a SealingKey>,
@@ -61,7 +63,13 @@ pub(super) struct Survey {
     pub(super) suspended: Tally,
     pub(super) unapproved: Tally,
     pub(super) elsewhere: Tally,
+    /// Who has to have an app, and has none.
+    pub(super) without_app: Tally,
+    /// Who has methods, and none that works here.
     pub(super) without_method: Tally,
+    /// Methods of users that this host can't deliver by, and users without an address for one.
+    pub(super) undelivered: BTreeMap<&'static str, Tally>,
+    pub(super) without_address: Tally,
     /// Let by without a code, by `without_record = "skip"`.
     pub(super) let_by: Tally,
     /// Secrets that opened, and those that did not.
@@ -151,13 +159,13 @@ impl Surveyor<'_> {
             caller: Caller { uid: 0, euid: 0 },
         };
         let Some(device) = self.device else { return };
-        let decision = policy::decide(
-            self.config,
-            Channels::of(self.config),
-            &request,
-            Some(record),
-            device,
-        );
+        let decision = policy::decide(self.config, self.channels, &request, Some(record), device);
+        if matches!(
+            decision,
+            Decision::Challenge(_) | Decision::Deny(DenyReason::NotEnrolled)
+        ) {
+            self.deliveries(record, survey);
+        }
         let tally = match decision {
             Decision::Challenge(_) => {
                 survey.ready += 1;
@@ -168,10 +176,30 @@ impl Surveyor<'_> {
             Decision::Deny(DenyReason::NotApproved) => &mut survey.unapproved,
             Decision::Deny(DenyReason::WrongDevice) => &mut survey.elsewhere,
             Decision::Deny(DenyReason::NotEnrolled | DenyReason::UnknownUser) => {
-                &mut survey.without_method
+                if record.methods.iter().all(|method| *method == Method::App) {
+                    &mut survey.without_app
+                } else {
+                    &mut survey.without_method
+                }
             }
         };
         tally.add(name(&record.user));
+    }
+
+    /// What of a user's methods can't be delivered here.
+    fn deliveries(&self, record: &UserRecord, survey: &mut Survey) {
+        for method in &record.methods {
+            let is_delivered = *method != Method::App;
+            if is_delivered && !self.channels.has(*method) {
+                let users = survey.undelivered.entry(method.as_str()).or_default();
+                users.add(name(&record.user));
+            } else if is_delivered && record.address_for(*method).is_none() {
+                let user = name(&record.user);
+                survey
+                    .without_address
+                    .add(format!("{user} ({})", method.as_str()));
+            }
+        }
     }
 
     /// Opens every secret, which takes microseconds, and throws it away.

@@ -2,9 +2,11 @@ use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
+use mfa_core::courier::Channels;
 use mfa_core::device::AssignedDevice;
 use mfa_core::record::{
-    Algorithm, App, AppId, Device, Digits, Label, Method, Period, UserRecord, datetime,
+    Algorithm, App, AppId, Device, Digits, EmailAddress, Label, Method, Period, UserRecord,
+    datetime,
 };
 use mfa_core::request::UserName;
 use mfa_core::seal::SealingKey;
@@ -62,6 +64,7 @@ impl Trial {
                 sshd_config: None,
                 address: "203.0.113.7".to_owned(),
                 syslog: syslog.clone(),
+                send_test: None,
             },
             folder,
             key,
@@ -205,6 +208,7 @@ fn a_host_in_order_is_ok_line_by_line() {
         "accounts",
         "users",
         "states",
+        "delivery",
         "clock.sync",
         "clock.time",
         "module",
@@ -239,12 +243,12 @@ fn keys_of_later_releases_are_a_warning() {
     trial.edit(
         "mfa.toml",
         "version = 1",
-        "version = 1\n[prompt]\nfirst = \"send\"",
+        "version = 1\n[passphrase]\nmin_length = 14",
     );
     trial.expect(
         "config.later",
         Status::Warn,
-        "not in this release, so without effect: prompt.first",
+        "not in this release, so without effect: [passphrase]",
     );
 }
 
@@ -439,6 +443,7 @@ fn states_are_left_out_where_they_cannot_be_written() {
     let now = SystemClock::new().now();
     let surveyor = survey::Surveyor {
         config: &config,
+        channels: Channels::of(&config),
         store: &trial.store,
         key: None,
         is_writable: false,
@@ -511,4 +516,338 @@ fn somebody_without_a_record_is_found_for_sshd() {
     trial.add("nobody", |_| {});
     assert_eq!(known().without_record.as_deref(), Some("daemon"));
     assert_eq!(known().users, ["nobody", "root"]);
+}
+
+/// A courier that reads its document, writes it down, and says what the test wants.
+fn write_courier(trial: &Trial, script: &str) {
+    // Written by another process: a descriptor of ours, inherited by another test's child at the wrong moment, would
+    // make the program "busy".
+    let written = std::process::Command::new("sh")
+        .args([
+            "-c",
+            "printf '#!/bin/sh\\nread -r text\\necho \"$text\" >> \"$0.seen\"\\n%s\\n' \"$1\" > \"$2\" && chmod 755 \"$2\"",
+            "sh",
+            script,
+        ])
+        .arg(trial.at("mfa-courier"))
+        .status();
+    assert!(written.unwrap().success());
+}
+
+/// Sets up mail by SMTP, with everything in order; whoever runs the tests is the courier, or `daemon` for root.
+fn set_up_mail(trial: &Trial) {
+    let own = nix::unistd::User::from_uid(nix::unistd::geteuid());
+    let own = own.unwrap().unwrap();
+    let user = if own.uid.is_root() {
+        "daemon"
+    } else {
+        &own.name
+    };
+    let courier = nix::unistd::User::from_name(user).unwrap().unwrap();
+    let settings = format!(
+        "[courier]\nuser = {user:?}\ndeadline = \"1s\"\n[courier.smtp]\nhost = \"mail.example.com\"\n\
+         from = \"a@example.com\"\nusername = \"a\"\n"
+    );
+    let text = fs::read_to_string(trial.at("mfa.toml")).unwrap();
+    write(&trial.at("mfa.toml"), &format!("{text}{settings}"), 0o644);
+    let is = |name: &str| {
+        std::os::unix::fs::chown(
+            trial.at(name),
+            Some(courier.uid.as_raw()),
+            Some(courier.gid.as_raw()),
+        )
+        .unwrap();
+    };
+    fs::create_dir(trial.at("spool")).unwrap();
+    trial.set_mode("spool", 0o755);
+    for part in ["spool/tmp", "spool/new", "spool/deferred", "spool/dead"] {
+        fs::create_dir(trial.at(part)).unwrap();
+        trial.set_mode(part, 0o700);
+        is(part);
+    }
+    fs::create_dir(trial.at("credentials")).unwrap();
+    write(&trial.at("credentials/smtp-password"), "x", 0o640);
+    for (name, mode) in [("credentials", 0o750), ("credentials/smtp-password", 0o640)] {
+        let group = Some(courier.gid.as_raw());
+        std::os::unix::fs::chown(trial.at(name), None, group).unwrap();
+        trial.set_mode(name, mode);
+    }
+    write_courier(
+        trial,
+        "echo 'accepted smtp mail.example.com:465 lets the courier in'",
+    );
+}
+
+fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+#[test]
+fn delivery_in_order_is_ok_line_by_line_and_every_id_is_documented() {
+    let trial = Trial::new();
+    set_up_mail(&trial);
+    let checks = run(&trial.scope);
+    let from = checks
+        .iter()
+        .position(|check| check.id == "delivery")
+        .unwrap();
+    let found: Vec<&str> = checks[from..]
+        .iter()
+        .take_while(|check| check.id != "clock.sync")
+        .map(|check| check.id.as_str())
+        .collect();
+    let expected = [
+        "delivery",
+        "code.lifetime",
+        "courier.program",
+        "courier.user",
+        "courier.credentials",
+        "paths.spool",
+        "spool.age",
+        "delivery.email",
+    ];
+    // Who runs the tests without being root can be logged in as.
+    let bad =
+        |check: &&Check| check.status != Status::Ok && (is_root() || check.id != "courier.user");
+    assert!(
+        checks[from..from + expected.len()]
+            .iter()
+            .find(bad)
+            .is_none(),
+        "{checks:?}"
+    );
+    assert_eq!(found, expected);
+    let manual = include_str!("../../../docs/monitoring.md");
+    for check in &checks {
+        let id = match check.id.split_once('.') {
+            Some(("pam", _)) => "pam.",
+            Some(("sshd", _)) => "sshd.",
+            _ => &check.id,
+        };
+        assert!(
+            manual.contains(&format!("`{id}")),
+            "{id} is not in the manual"
+        );
+    }
+    let seen = fs::read_to_string(trial.at("mfa-courier.seen")).unwrap();
+    assert!(
+        seen.contains("\"kind\":\"check\"") && !seen.contains("\"to\""),
+        "{seen}"
+    );
+}
+
+#[test]
+fn what_the_courier_says_is_told_with_what_to_do() {
+    let trial = Trial::new();
+    set_up_mail(&trial);
+    for (line, status, words, hint) in [
+        (
+            "config smtp auth_rejected 535 no",
+            Status::Fail,
+            "user name and password",
+            "credential set",
+        ),
+        (
+            "retry smtp certificate_expired mail",
+            Status::Fail,
+            "is not valid now",
+            "clock",
+        ),
+        (
+            "retry smtp temporary 421 later",
+            Status::Warn,
+            "421 later",
+            "again",
+        ),
+        ("", Status::Fail, "without a word", "log"),
+    ] {
+        write_courier(&trial, &format!("echo '{line}'"));
+        let said = trial.expect("delivery.email", status, words);
+        assert!(said.contains(hint), "{line}: {said}");
+    }
+}
+
+#[test]
+fn a_courier_that_hangs_does_not_hang_doctor() {
+    let trial = Trial::new();
+    set_up_mail(&trial);
+    write_courier(&trial, "exec sleep 60");
+    let started = std::time::Instant::now();
+    trial.expect("delivery.email", Status::Fail, "deadline");
+    assert!(started.elapsed() < Duration::from_secs(15));
+}
+
+#[test]
+fn what_delivery_needs_is_missed_by_name() {
+    let trial = Trial::new();
+    set_up_mail(&trial);
+    fs::remove_file(trial.at("credentials/smtp-password")).unwrap();
+    let hint = trial.expect(
+        "courier.credentials",
+        Status::Fail,
+        "smtp-password does not exist",
+    );
+    assert!(hint.contains("credential set smtp-password`"), "{hint}");
+    write(&trial.at("credentials/smtp-password"), "", 0o640);
+    trial.expect("courier.credentials", Status::Fail, "is empty");
+    fs::remove_dir(trial.at("spool/new")).unwrap();
+    trial.expect("paths.spool", Status::Fail, "spool/new");
+    fs::remove_dir_all(trial.at("spool")).unwrap();
+    let hint = trial.expect("paths.spool", Status::Fail, "Notices are lost");
+    assert!(hint.contains("init`"), "{hint}");
+    trial.set_mode("mfa-courier", 0o777);
+    trial.expect("courier.program", Status::Fail, "others can write");
+    trial.expect("delivery.email", Status::Warn, "was not tried");
+    fs::remove_file(trial.at("mfa-courier")).unwrap();
+    let hint = trial.expect("courier.program", Status::Fail, "does not exist");
+    assert!(hint.contains("Install it"), "{hint}");
+}
+
+#[test]
+fn what_the_courier_may_not_read_is_found_with_the_command_that_mends_it() {
+    if !is_root() {
+        // Past what libtest keeps back.
+        let line = b"SKIPPED (needs root): what_the_courier_may_not_read_is_found_with_the_command_that_mends_it\n";
+        std::io::Write::write_all(&mut std::io::stderr(), line).unwrap();
+        return;
+    }
+    let trial = Trial::new();
+    set_up_mail(&trial);
+    trial.set_mode("credentials/smtp-password", 0o600);
+    let hint = trial.expect(
+        "courier.credentials",
+        Status::Fail,
+        "can't be read by daemon",
+    );
+    assert!(
+        hint.contains("chgrp daemon ") && hint.contains("chmod 640"),
+        "{hint}"
+    );
+    write(&trial.at("ca.pem"), "x", 0o600);
+    let ca = format!("username = \"a\"\nca_file = {:?}", trial.at("ca.pem"));
+    trial.edit("mfa.toml", "username = \"a\"", &ca);
+    trial.expect("courier.ca-file", Status::Warn, "can't be read by daemon");
+    trial.set_mode("ca.pem", 0o644);
+    trial.expect("courier.ca-file", Status::Ok, "ca.pem");
+    fs::remove_file(trial.at("ca.pem")).unwrap();
+    trial.expect("courier.ca-file", Status::Fail, "ca.pem");
+    trial.edit("mfa.toml", "user = \"daemon\"", "user = \"root\"");
+    trial.expect("courier.user", Status::Fail, "is root");
+    trial.edit("mfa.toml", "user = \"root\"", "user = \"no-such-user\"");
+    let hint = trial.expect("courier.user", Status::Fail, "no user no-such-user");
+    assert!(hint.contains("init`"), "{hint}");
+}
+
+#[test]
+fn broken_texts_are_told_by_file_line_and_column() {
+    let trial = Trial::new();
+    set_up_mail(&trial);
+    fs::create_dir(trial.at("texts")).unwrap();
+    trial.set_mode("texts", 0o755);
+    let name = format!("[messages]\ntemplates = {:?}\n", trial.at("texts"));
+    let text = fs::read_to_string(trial.at("mfa.toml")).unwrap();
+    write(&trial.at("mfa.toml"), &format!("{text}{name}"), 0o644);
+    trial.expect("messages.templates", Status::Ok, "are right");
+    write(
+        &trial.at("texts/test.txt"),
+        "Subject: a\n\n{{nobody}}\n",
+        0o644,
+    );
+    trial.expect(
+        "messages.templates",
+        Status::Warn,
+        "test.txt:3:1: unknown field",
+    );
+    if is_root() {
+        write(
+            &trial.at("texts/test.txt"),
+            "Subject: a\n\n{{user}}\n",
+            0o600,
+        );
+        trial.expect(
+            "messages.templates",
+            Status::Warn,
+            "can't be read by daemon",
+        );
+    }
+}
+
+#[test]
+fn a_spool_that_nobody_empties_is_a_failure_and_links_in_it_are_not_followed() {
+    let trial = Trial::new();
+    set_up_mail(&trial);
+    let notice = "spool/new/login~root~0123456789abcdef0123456789abcdef";
+    fs::write(trial.at(notice), "x").unwrap();
+    trial.expect("spool.age", Status::Ok, "1 notice waits");
+    symlink("/etc/hostname", trial.at("spool/new/planted")).unwrap();
+    trial.expect("spool.age", Status::Ok, "2 notices wait");
+    let touched = std::process::Command::new("touch")
+        .args(["-h", "-d", "20 minutes ago"])
+        .arg(trial.at(notice))
+        .status();
+    assert!(touched.unwrap().success());
+    let hint = trial.expect("spool.age", Status::Fail, "the oldest for 20 minutes");
+    assert!(hint.contains("mfa-notify.timer"), "{hint}");
+    fs::write(trial.at("spool/dead/x"), "x").unwrap();
+    trial.expect("spool.dead", Status::Warn, "1 notice was given up");
+}
+
+#[test]
+fn methods_that_reach_nobody_are_told_with_names() {
+    let trial = Trial::new();
+    trial.add("daemon", |record| {
+        record.methods = vec![Method::App, Method::Email];
+    });
+    let hint = trial.expect(
+        "users.delivery",
+        Status::Warn,
+        "nothing is sent by email on this host, to daemon",
+    );
+    assert!(hint.contains("[courier.smtp]"), "{hint}");
+    trial.add("bin", |record| record.methods = vec![Method::Email]);
+    let hint = trial.expect(
+        "users",
+        Status::Warn,
+        "without a method that works here: bin",
+    );
+    assert!(hint.contains("explain bin`"), "{hint}");
+    set_up_mail(&trial);
+    let hint = trial.expect(
+        "users.delivery",
+        Status::Warn,
+        "no address for bin (email) and daemon (email)",
+    );
+    assert!(hint.contains("user set bin --email ADDR"), "{hint}");
+}
+
+#[test]
+fn a_trial_message_goes_to_whom_it_was_asked_for() {
+    let mut trial = Trial::new();
+    trial.scope.send_test = Some("daemon".to_owned());
+    trial.expect("delivery.test", Status::Fail, "nothing is delivered");
+    set_up_mail(&trial);
+    trial.expect("delivery.test", Status::Fail, "no user daemon");
+    trial.add("daemon", |_| {});
+    trial.expect("delivery.test", Status::Fail, "can't be reached");
+    trial.add("daemon", |record| {
+        record.email = Some(EmailAddress::parse("d@example.com").unwrap());
+    });
+    let check = trial.find("delivery.test");
+    assert_eq!(check.status, Status::Ok, "{check:?}");
+    assert!(!check.message.contains("d@example.com"), "{check:?}");
+    let seen = fs::read_to_string(trial.at("mfa-courier.seen")).unwrap();
+    let tests: Vec<&str> = seen
+        .lines()
+        .filter(|line| line.contains("\"kind\":\"test\""))
+        .collect();
+    assert!(
+        tests.len() == 1 && tests[0].contains("\"to\":\"d@example.com\""),
+        "{seen}"
+    );
+    write_courier(&trial, "echo 'refused smtp refused 550 no'");
+    trial.expect(
+        "delivery.test",
+        Status::Fail,
+        "No trial message was sent to daemon.",
+    );
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use mfa_core::audit::{Entry, Event};
 use mfa_core::config::Config;
+use mfa_core::courier::Channels;
 use mfa_core::device::{AssignedDevice, DeviceId};
 use mfa_core::record::{Device, MAX_DEVICES, Method, UserRecord, datetime};
 use mfa_core::request::UserName;
@@ -11,6 +12,7 @@ use serde_json::json;
 
 use crate::cli::{DeviceChoice, UserAddArgs};
 use crate::context::{Context, this_device};
+use crate::delivery::requirement;
 use crate::device::{choose, default_label};
 use crate::error::Failure;
 use crate::output::{Reply, shown, wrap};
@@ -175,15 +177,15 @@ pub(super) fn check_methods(
             format!("give {option}, or leave {method} out of the methods"),
         ));
     }
-    if record.methods.contains(&Method::Command) && config.courier.command.run.words().is_empty() {
-        context
-            .output
-            .warn("the method command needs a program: `[courier.command] run` of mfa.toml");
-    }
-    if !record.methods.contains(&Method::App) {
-        context.output.warn(
-            "codes that are sent are not in this release: without the method app the user can't log in",
-        );
+    let channels = Channels::of(config);
+    for method in &record.methods {
+        if *method != Method::App && !channels.has(*method) {
+            context.output.warn(&format!(
+                "the method {} does not count on this host, which sends nothing that way: it needs {}",
+                method.as_str(),
+                requirement(*method)
+            ));
+        }
     }
     Ok(())
 }

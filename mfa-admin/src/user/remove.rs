@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::ask;
 use crate::context::{Context, no_such_user};
 use crate::error::Failure;
+use crate::notice::{self, Change};
 use crate::output::{Reply, shown};
 
 /// Runs the verb.
@@ -22,12 +23,15 @@ pub(super) fn run(
     let house = context.open()?;
     let user = context.person(name)?.user;
     // A damaged record can be removed as well.
-    match house.store.record(Subject::User(&user)) {
+    let record = match house.store.record(Subject::User(&user)) {
         Ok(None) => return Err(no_such_user(user.as_str())),
-        Ok(Some(_)) => {}
-        Err(error @ StoreError::Content { .. }) => context.output.warn(&error.to_string()),
+        Ok(record) => record,
+        Err(error @ StoreError::Content { .. }) => {
+            context.output.warn(&error.to_string());
+            None
+        }
         Err(error) => return Err(error.into()),
-    }
+    };
     let shown_name = shown(user.as_str());
     if let (Some(door), false) = (
         open_door(&house.config, &context.config_path),
@@ -49,6 +53,10 @@ pub(super) fn run(
         return Err(no_such_user(user.as_str()));
     }
     context.log_change(Event::UserRemoved, Some(&user), &Entry::default());
+    if let Some(record) = &record {
+        let change = Change::of(Event::UserRemoved);
+        notice::tell(context, &house.config, &[record], change);
+    }
     let document = json!({ "changed": true, "user": user.as_str() });
     Ok(Reply::done(document, format!("Removed {shown_name}.")))
 }

@@ -1,9 +1,11 @@
 //! `user show` and `user list`.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use mfa_core::clock::rfc3339;
 use mfa_core::config::Config;
+use mfa_core::courier::Channels;
 use mfa_core::device::{AssignedDevice, DeviceId};
 use mfa_core::record::UserRecord;
 use mfa_core::state::LoginState;
@@ -38,17 +40,103 @@ pub(super) fn show(context: &Context<'_>, name: &str) -> Result<Reply, Failure> 
         }
     };
     let state = view.map(|view| standing(context, &house, &view.state));
+    let codes = state
+        .as_ref()
+        .map(|(state, _)| SentCodes::of(state, &house.config, context.unix_seconds()));
     let mut document = json!({ "user": record_view::record(&record, here) });
     if let Some(keys) = document.as_object_mut() {
-        keys.insert("state".to_owned(), state_document(state.as_ref()));
+        let state = state_document(state.as_ref(), codes.as_ref());
+        keys.insert("state".to_owned(), state);
     }
-    Ok(Reply::answer(
-        document,
-        record_text(&record, here, state.as_ref(), &house.config),
-    ))
+    let mut lines = record_lines(&record, here, state.as_ref(), &house.config);
+    if let Some(codes) = codes.filter(|codes| codes.are_of_interest(&house.config)) {
+        lines.push("Codes sent", &codes.text());
+    }
+    Ok(Reply::answer(document, lines.lines.join("\n")))
 }
 
-fn state_document(state: Option<&(LoginState, Verdict)>) -> Value {
+/// Codes that were sent to a user, as far as the state remembers them.
+struct SentCodes {
+    count: u32,
+    max: u32,
+    /// Until no code counts any more.
+    left: Option<Duration>,
+    outstanding: Option<OutstandingCode>,
+}
+
+/// The last code that was sent, and not used.
+struct OutstandingCode {
+    method: &'static str,
+    /// Seconds since the Unix epoch.
+    at: u64,
+    good_until: u64,
+    is_good: bool,
+}
+
+impl SentCodes {
+    fn of(state: &LoginState, config: &Config, now: u64) -> Self {
+        let since = |at: u64| Duration::from_millis(state.now().saturating_sub(at));
+        let left = state
+            .sends
+            .window_opened
+            .and_then(|opened| config.code.sends_within.get().checked_sub(since(opened)))
+            .filter(|left| !left.is_zero());
+        let lifetime = config.code.lifetime.get();
+        let outstanding = state.sent.as_ref().map(|sent| {
+            let at = now.saturating_sub(since(sent.at).as_secs());
+            OutstandingCode {
+                method: sent.method.as_str(),
+                at,
+                good_until: at.saturating_add(lifetime.as_secs()),
+                is_good: since(sent.at) < lifetime,
+            }
+        });
+        Self {
+            count: left.map_or(0, |_| state.sends.in_window),
+            max: config.code.max_sends.get(),
+            left,
+            outstanding,
+        }
+    }
+
+    /// Where nothing is sent and nothing was, there is nothing to be said.
+    fn are_of_interest(&self, config: &Config) -> bool {
+        self.count > 0 || self.outstanding.is_some() || Channels::of(config).any()
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("{} of {}", self.count, self.max);
+        if let Some(left) = self.left {
+            let _ = write!(text, ", counted for {} yet", duration(left));
+        }
+        if let Some(code) = &self.outstanding {
+            let (at, until) = (moment(&rfc3339(code.at)), moment(&rfc3339(code.good_until)));
+            let verb = if code.is_good { "is" } else { "was" };
+            let method = code.method;
+            let _ = write!(
+                text,
+                "; the last by {method}, {at}, unused, {verb} good until {until}"
+            );
+        }
+        text
+    }
+
+    fn document(&self) -> Value {
+        json!({
+            "count": self.count,
+            "max": self.max,
+            "seconds_left": self.left.map(|left| left.as_secs()),
+            "outstanding": self.outstanding.as_ref().map(|code| json!({
+                "method": code.method,
+                "at": rfc3339(code.at),
+                "good_until": rfc3339(code.good_until),
+                "is_good": code.is_good,
+            })),
+        })
+    }
+}
+
+fn state_document(state: Option<&(LoginState, Verdict)>, codes: Option<&SentCodes>) -> Value {
     let Some((state, verdict)) = state else {
         return Value::Null;
     };
@@ -62,6 +150,7 @@ fn state_document(state: Option<&(LoginState, Verdict)>) -> Value {
         "standing": standing,
         "seconds_left": left.map(Duration::as_secs),
         "failures_in_row": state.codes.in_row,
+        "codes_sent": codes.map(SentCodes::document),
         "last_success": state.last_success.as_ref().map(|last| json!({
             "at": rfc3339(last.at),
             "from": last.from,
@@ -100,12 +189,12 @@ impl Lines {
     }
 }
 
-fn record_text(
+fn record_lines(
     record: &UserRecord,
     here: Option<DeviceId>,
     state: Option<&(LoginState, Verdict)>,
     config: &Config,
-) -> String {
+) -> Lines {
     let mut lines = Lines::default();
     lines.push("User", &shown(record.user.as_str()));
     if record.suspended.is_empty() {
@@ -126,7 +215,7 @@ fn record_text(
     push_devices(&mut lines, record, here, config);
     push_apps(&mut lines, record, state.map(|(state, _)| state));
     push_logins(&mut lines, state);
-    lines.lines.join("\n")
+    lines
 }
 
 fn push_devices(lines: &mut Lines, record: &UserRecord, here: Option<DeviceId>, config: &Config) {

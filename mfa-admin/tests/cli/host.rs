@@ -133,8 +133,12 @@ impl Host {
         let _ = std::fs::remove_file(dev.join("log"));
         let socket = std::os::unix::net::UnixDatagram::bind(dev.join("log")).unwrap();
         socket.set_nonblocking(true).unwrap();
+        // What else is needed of /dev: a program that is started gets a /dev/null.
+        std::fs::write(dev.join("null"), "").unwrap();
+        let script =
+            "mount --bind /dev/null \"$0\"/null && mount --rbind \"$0\" /dev && exec \"$@\"";
         let mut command = Command::new("unshare");
-        command.args(["-m", "sh", "-c", "mount --bind \"$0\" /dev && exec \"$@\""]);
+        command.args(["-m", "sh", "-c", script]);
         command
             .arg(&dev)
             .arg(PROGRAM)

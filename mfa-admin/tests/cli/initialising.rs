@@ -91,6 +91,71 @@ fn init_completes_what_was_interrupted() {
 }
 
 #[test]
+fn a_password_that_mail_needs_is_named_until_it_is_set() {
+    needs_root!();
+    let host = Host::new();
+    assert!(
+        !host
+            .run("init --no-user")
+            .expect(0)
+            .err
+            .contains("credential")
+    );
+    let text = std::fs::read_to_string(host.path("mfa.toml")).unwrap();
+    let mail = "[courier.smtp]\nhost = \"mail.example.com\"\nfrom = \"mfa@example.com\"\n";
+    let file = host.path("mfa.toml");
+    std::fs::write(&file, format!("{text}\n{mail}")).unwrap();
+    // A server that lets this host send without signing in needs none.
+    assert!(
+        !host
+            .run("init --no-user")
+            .expect(0)
+            .err
+            .contains("credential")
+    );
+    std::fs::write(&file, format!("{text}\n{mail}username = \"mfa\"\n")).unwrap();
+    let said = host.run("init --no-user").expect(0).err;
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("credential set smtp-password"), "{said}");
+    let document = host.run("--json init --no-user").expect(0).json();
+    assert_eq!(document["changed"], false);
+    assert!(
+        document["next"]
+            .to_string()
+            .contains("credential set smtp-password")
+    );
+    std::fs::write(host.path("credentials/smtp-password"), "x").unwrap();
+    assert!(
+        !host
+            .run("init --no-user")
+            .expect(0)
+            .err
+            .contains("credential")
+    );
+}
+
+#[test]
+fn a_part_of_the_spool_that_is_not_the_couriers_is_left_and_told() {
+    needs_root!();
+    let host = Host::new();
+    host.configure("user = \"_mfa\"", "user = \"daemon\"");
+    host.run("init").expect(0);
+    let part = host.path("spool/new");
+    let mode = |mode| std::fs::set_permissions(&part, PermissionsExt::from_mode(mode)).unwrap();
+    let run = host.run("init").expect(0);
+    assert!(run.err.is_empty(), "{}", run.err);
+    mode(0o755);
+    let run = host.run("init").expect(0);
+    let said = run.err.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        said.contains("spool/new is to be a folder of daemon's") && said.contains("mode 0755"),
+        "{said}"
+    );
+    let found = std::fs::metadata(&part).unwrap();
+    assert_eq!(found.permissions().mode() & 0o7777, 0o755);
+}
+
+#[test]
 fn a_lost_sealing_key_is_never_silently_replaced() {
     needs_root!();
     let host = Host::enrolled("daemon");

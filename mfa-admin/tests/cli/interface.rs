@@ -59,7 +59,12 @@ fn every_verb_of_root_is_exit_5_for_others_and_changes_nothing() {
         "state show daemon",
         "state reset daemon --yes",
         "state set-clock daemon",
+        "code send daemon",
         "code verify daemon",
+        "credential set smtp-password",
+        "notify test daemon",
+        "notify queue",
+        "notify drain",
     ] {
         let run = host.run_as_nobody(&format!("--json {line}")).expect(5);
         assert_eq!(run.json()["error"]["kind"], "not_permitted", "{line}");
@@ -103,19 +108,22 @@ fn the_verbs_of_the_manual_are_in_the_help_and_no_others() {
     let host = Host::empty();
     let help = host.run("--help").expect(0).out;
     for noun in [
-        "init", "config", "doctor", "explain", "user", "app", "device", "state", "code",
+        "init",
+        "config",
+        "doctor",
+        "explain",
+        "user",
+        "app",
+        "device",
+        "state",
+        "code",
+        "credential",
+        "notify",
     ] {
         assert!(help.contains(&format!("\n  {noun} ")), "{noun}: {help}");
         assert_fits(&host.run(&format!("{noun} --help")).expect(0).out);
     }
-    for noun in [
-        "recovery",
-        "credential",
-        "notify",
-        "seal",
-        "import",
-        "export",
-    ] {
+    for noun in ["recovery", "seal", "import", "export"] {
         assert!(!help.contains(&format!("\n  {noun} ")), "{noun}");
     }
     assert_fits(&help);
@@ -140,7 +148,12 @@ fn the_verbs_of_the_manual_are_in_the_help_and_no_others() {
         "state show",
         "state reset",
         "state set-clock",
+        "code send",
         "code verify",
+        "credential set",
+        "notify test",
+        "notify queue",
+        "notify drain",
         "config check",
     ] {
         assert_fits(&host.run(&format!("{verb} --help")).expect(0).out);
@@ -177,12 +190,12 @@ fn config_check_names_line_column_and_what_to_write() {
         .clone();
     assert_eq!(error["kind"], "config_unusable");
     assert!(error["message"].as_str().unwrap().ends_with(&expected));
-    std::fs::write(&file, "version = 1\n[notices]\non_failure = false\n").unwrap();
+    std::fs::write(&file, "version = 1\n[passphrase]\nmin_length = 14\n").unwrap();
     let run = host
         .run(&format!("config check {}", file.display()))
         .expect(0);
     assert!(
-        run.err.contains("[notices]: not in this release"),
+        run.err.contains("[passphrase]: not in this release"),
         "{}",
         run.err
     );
@@ -199,6 +212,54 @@ fn config_check_names_line_column_and_what_to_write() {
     nix::unistd::mkfifo(&host.path("fifo"), nix::sys::stat::Mode::S_IRUSR).unwrap();
     host.run(&format!("config check {}", host.path("fifo").display()))
         .expect(4);
+}
+
+#[test]
+fn config_check_names_what_is_wrong_in_texts_and_settings_without_effect() {
+    needs_root!();
+    let host = Host::new();
+    let texts = host.path("texts");
+    std::fs::create_dir(&texts).unwrap();
+    let file = host.path("new.toml");
+    let write = |more: &str| {
+        let text = format!("version = 1\n[messages]\ntemplates = {texts:?}\n{more}");
+        std::fs::write(&file, text).unwrap();
+    };
+    write("");
+    let check = format!("config check {}", file.display());
+    host.run(&check).expect(0);
+    std::fs::write(texts.join("test.txt"), "Subject: a\n\n{{nobody}}\n").unwrap();
+    std::fs::write(texts.join("codes.txt"), "x").unwrap();
+    let run = host.run(&check).expect(4);
+    let places = |text: &str| {
+        ["codes.txt:1:1: ", "test.txt:3:1: "]
+            .into_iter()
+            .all(|place| text.contains(&texts.join(place).display().to_string()))
+    };
+    assert!(places(&run.err), "{}", run.err);
+    let named = run
+        .err
+        .lines()
+        .filter(|line| line.starts_with("mfa-admin: "));
+    assert_eq!(named.count(), 2, "{}", run.err);
+    let error = host.run(&format!("--json {check}")).expect(4).json()["error"].clone();
+    assert_eq!(error["kind"], "config_unusable");
+    assert!(places(error["message"].as_str().unwrap()), "{error}");
+    std::fs::remove_file(texts.join("test.txt")).unwrap();
+    std::fs::remove_file(texts.join("codes.txt")).unwrap();
+    write("[prompt]\nfirst = \"send\"\n[notices]\nadmins = [\"a@example.com\"]\n");
+    let run = host.run(&check).expect(0);
+    for key in ["prompt.first", "notices.admins"] {
+        assert!(run.err.contains(key), "{}", run.err);
+    }
+    for wrong in [
+        "[notices]\nadmins = [\"nobody\"]\n",
+        "[courier.smtp]\nhost = \"x\"\nfrom = \"a\\nb@example.com\"\n",
+    ] {
+        write(wrong);
+        let run = host.run(&check).expect(4);
+        assert!(run.err.contains("new.toml:"), "{}", run.err);
+    }
 }
 
 #[test]

@@ -9,10 +9,14 @@
 
 mod apps;
 mod codes;
+mod courier;
+mod credentials;
+mod delivery;
 mod devices;
 mod explaining;
 mod host;
 mod initialising;
 mod interface;
+mod notices;
 mod states;
 mod users;

@@ -121,6 +121,64 @@ fn address_and_methods_are_set_and_unset() {
 }
 
 #[test]
+fn an_address_that_is_more_than_an_address_is_refused_when_it_is_entered() {
+    needs_root!();
+    let host = Host::new();
+    host.run("user add daemon").expect(0);
+    let before = host.snapshot();
+    for address in [
+        "-oX",
+        "-oX@example.com",
+        "\"Alice\" <alice@example.com>",
+        "Alice <alice@example.com>",
+        "\"a b\"@example.com",
+        "alice@example.com\nBcc: eve@example.com",
+        "alice@example.com\r",
+        "alice@example.com,eve@example.com",
+        "alice@example.com eve@example.com",
+        "alice",
+        "@example.com",
+        "",
+    ] {
+        for verb in ["user set daemon", "user add bin"] {
+            let mut command = host.command(verb);
+            command.arg(format!("--email={address}"));
+            let run = crate::host::finish(command, "").expect(2);
+            assert!(run.out.is_empty(), "{address:?}: {run:?}");
+            let mut command = host.command(verb);
+            command.args(["--email", address]);
+            crate::host::finish(command, "").expect(2);
+        }
+    }
+    assert_eq!(host.snapshot(), before);
+}
+
+#[test]
+fn a_method_that_this_host_does_not_deliver_is_a_warning_and_one_that_it_does_is_none() {
+    needs_root!();
+    let host = Host::new();
+    let run = host.run("user add daemon --email d@example.com").expect(0);
+    assert!(
+        run.err
+            .contains("the method email does not count on this host")
+            && run.err.contains("[courier.smtp]")
+            && !run.err.contains("release"),
+        "{}",
+        run.err
+    );
+    let run = host.run("user set daemon --methods command,app").expect(0);
+    assert!(run.err.contains("[courier.command] run"), "{}", run.err);
+    host.deliver();
+    for line in [
+        "user add bin --email b@example.com --method email",
+        "user set daemon --methods email,app",
+    ] {
+        let run = host.run(line).expect(0);
+        assert!(!run.err.contains("does not count on"), "{}", run.err);
+    }
+}
+
+#[test]
 fn approval_and_suspension_are_told_and_change_nothing_twice() {
     needs_root!();
     let host = Host::new();

@@ -1,5 +1,6 @@
 //! Notices that wait for delivery: put into folders of the courier's, which root never reads.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 
@@ -113,9 +114,10 @@ fn put_unprotected(
     is_wanted: bool,
 ) -> Result<(), SpoolError> {
     let waiting = DropBox::open(path, owner, TMP, DEFERRED)?.names()?;
+    let waiting = waiting.iter().filter(|name| !is_marker(name));
     let new = DropBox::open(path, owner, TMP, NEW)?;
     let names = new.names()?;
-    let count = names.len() + waiting.len();
+    let count = names.len() + waiting.count();
     let name = file_name(document);
     if document.kind == Kind::Failure {
         let own = name.trim_end_matches(|c: char| c.is_ascii_hexdigit());
@@ -138,6 +140,11 @@ fn put_unprotected(
         return Err(SpoolError::Full);
     }
     write(&new, &name, document, is_wanted)
+}
+
+/// Whether a name in `deferred/` only says when a user was last told of failures.
+fn is_marker(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b"sent~")
 }
 
 fn write(
@@ -284,6 +291,8 @@ mod tests {
         for number in 0..MAX_FAILURES {
             let folder = if number % 2 == 0 { NEW } else { DEFERRED };
             std::fs::write(place.path(folder).join(format!("{number}")), "").unwrap();
+            // When somebody was told is no notice.
+            std::fs::write(place.path(DEFERRED).join(format!("sent~{number}")), "").unwrap();
         }
         let failure = notice(Kind::Failure, "alice");
         assert_eq!(place.put(&failure), Err(SpoolError::Full));

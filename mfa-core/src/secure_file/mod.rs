@@ -24,6 +24,8 @@ pub use drop_box::DropBox;
 pub const MAX_FILE_SIZE: usize = 64 * 1024;
 
 const MAX_LINKS: usize = 8;
+/// Whose files are, where nobody else is to read them.
+const ROOT_GROUP: u32 = 0;
 /// A file that is replaced each time that it is opened is none.
 const MAX_REOPENINGS: usize = 100;
 
@@ -431,7 +433,7 @@ impl Folder {
         let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
         let fd = openat(&self.fd, ".", flags, Mode::from_bits_truncate(0o600)).map_err(fail)?;
         write_all(&fd, bytes)
-            .and_then(|()| self.own(&fd, mode))
+            .and_then(|()| self.own(&fd, mode, ROOT_GROUP))
             .and_then(|()| fsync(&fd))
             .and_then(|()| self.name_new_file(&fd, name))
             .map_err(fail)
@@ -474,6 +476,22 @@ impl Folder {
         mode: u32,
         bytes: &[u8],
     ) -> Result<(), FileError> {
+        self.replace_for_group(name, temporary, (mode, ROOT_GROUP), bytes)
+    }
+
+    /// The same with a group of its own, where the owner is root. The file has no name but `temporary` until its
+    /// owner, group and mode are right.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Folder::replace`].
+    pub fn replace_for_group(
+        &self,
+        name: &str,
+        temporary: &str,
+        (mode, group): (u32, u32),
+        bytes: &[u8],
+    ) -> Result<(), FileError> {
         let fail = |errno| FileError::system(&self.path.join(name), errno);
         self.remove_if_present(temporary)?;
         let flags =
@@ -481,7 +499,7 @@ impl Folder {
         let fd =
             openat(&self.fd, temporary, flags, Mode::from_bits_truncate(0o600)).map_err(fail)?;
         let written = write_all(&fd, bytes)
-            .and_then(|()| self.own(&fd, mode))
+            .and_then(|()| self.own(&fd, mode, group))
             .and_then(|()| fsync(&fd))
             .and_then(|()| renameat(&self.fd, temporary, &self.fd, name));
         if let Err(errno) = written {
@@ -492,11 +510,11 @@ impl Folder {
         fsync(&self.fd).map_err(fail)
     }
 
-    /// Sets the mode, whatever the umask is, and root's group where the owner is root: su runs with
-    /// its caller's.
-    fn own(&self, fd: impl AsFd, mode: u32) -> Result<(), Errno> {
+    /// Sets the mode, whatever the umask is, and the group where the owner is root: su runs with its
+    /// caller's.
+    fn own(&self, fd: impl AsFd, mode: u32, group: u32) -> Result<(), Errno> {
         if self.owner == Owner::ROOT {
-            fchown(&fd, None, Some(nix::unistd::Gid::from_raw(0)))?;
+            fchown(&fd, None, Some(nix::unistd::Gid::from_raw(group)))?;
         }
         fchmod(&fd, Mode::from_bits_truncate(mode))
     }

@@ -199,6 +199,31 @@ fn the_machine_id_may_be_one_link_and_not_two() {
 }
 
 #[test]
+fn a_file_for_a_group_has_owner_group_and_mode_whatever_was_there() {
+    let place = place();
+    let is_root = Owner::effective_user() == Owner::ROOT;
+    let own_group = nix::unistd::getegid().as_raw();
+    let group = if is_root { 12 } else { own_group };
+    place.write("secret", 0o666);
+    place.write("elsewhere", 0o600);
+    symlink(place.path("elsewhere"), place.path("link")).unwrap();
+    for name in ["secret", "link", "new"] {
+        let bytes = b"password";
+        place
+            .folder
+            .replace_for_group(name, ".new", (0o640, group), bytes)
+            .unwrap();
+        let found = std::fs::symlink_metadata(place.path(name)).unwrap();
+        assert!(found.is_file(), "{name}");
+        assert_eq!(found.permissions().mode() & 0o7777, 0o640, "{name}");
+        assert_eq!(std::os::unix::fs::MetadataExt::gid(&found), group, "{name}");
+    }
+    let untouched = std::fs::read(place.path("elsewhere")).unwrap();
+    assert_eq!(untouched, b"hello");
+    assert!(!place.path(".new").exists());
+}
+
+#[test]
 fn a_file_is_replaced_whole_and_leftovers_go() {
     let place = place();
     place.write("%new-x", 0o600);

@@ -640,19 +640,17 @@ impl Bench {
         for (number, (name, tables)) in hosts.iter().enumerate() {
             let folder = self.folder.join(format!("prompts{number}"));
             let host = PamHost::below(&folder, tables);
-            let add = [
+            host.enroll_app("alice", &self.app);
+            let address = [
                 "user",
-                "add",
+                "set",
                 "alice",
-                "--method",
-                "app",
-                "--method",
-                "email",
+                "--methods",
+                "app,email",
                 "--email",
                 "alice@example.com",
             ];
-            host.admin(&add).expect_success();
-            host.enroll_app("alice", &self.app);
+            host.admin(&address).expect_success();
             watches.push(Stopwatch::start(&folder.join("pam.d")));
             seen.push(Prompts {
                 name,

@@ -1,11 +1,16 @@
 //! What sshd's settings mean for one user's logins.
 
+use std::time::Duration;
+
+use super::Question;
 use super::settings::Settings;
 use crate::doctor::check::Check;
 use crate::doctor::pam_stack::{FirstFactor, ServiceSummary};
 
 /// Less than this is short for unlocking a phone, or for a mail to arrive.
 const SHORT_GRACE: u64 = 60;
+/// sshd's own default.
+const LONG_GRACE: u64 = 120;
 /// Fewer, and an agent's keys use the attempts up before the code is asked.
 const FEW_TRIES: u64 = 3;
 
@@ -39,9 +44,8 @@ impl Alternative {
 /// What an administrator should know about logins of `user`; `recorded`: with a record.
 pub(super) fn judge(
     settings: &Settings,
-    user: &str,
-    recorded: bool,
-    stack: Option<&ServiceSummary>,
+    (user, recorded): (&str, bool),
+    question: &Question<'_>,
 ) -> Vec<Check> {
     if !settings.yes("usepam") {
         return vec![Check::fail(
@@ -50,7 +54,7 @@ pub(super) fn judge(
             "Write `UsePAM yes` in sshd_config and restart sshd.",
         )];
     }
-    let Some(stack) = stack else {
+    let Some(stack) = question.stack else {
         return vec![Check::warn(
             "sshd.stack",
             "the PAM service sshd does not reach pam_mfa.so: SSH logins need no code.",
@@ -118,7 +122,7 @@ pub(super) fn judge(
         ));
     }
     if !asking.is_empty() {
-        limits(settings, &asking, &mut checks);
+        limits(settings, &asking, question.time_for_a_code, &mut checks);
     }
     if checks.is_empty() {
         let after = match (factor, asking.iter().all(|one| one.proves_first())) {
@@ -278,15 +282,28 @@ fn by_passes(open: &[&Alternative], stack: &ServiceSummary, checks: &mut Vec<Che
     ));
 }
 
-/// Time and attempts for somebody who has to find a phone.
-fn limits(settings: &Settings, asking: &[&Alternative], checks: &mut Vec<Check>) {
+/// Time and attempts for somebody who has to find a phone, or to wait for a code that is sent.
+fn limits(
+    settings: &Settings,
+    asking: &[&Alternative],
+    time_for_a_code: Option<Duration>,
+    checks: &mut Vec<Check>,
+) {
+    let to_arrive = time_for_a_code.map_or(0, |time| time.as_secs());
     if let Some(seconds) = settings.number("logingracetime")
-        && (1..SHORT_GRACE).contains(&seconds)
+        && (1..to_arrive.max(SHORT_GRACE)).contains(&seconds)
     {
+        let why = if to_arrive > 0 {
+            format!(
+                "a code that is sent may need {to_arrive} s to leave (courier.deadline), to arrive and to be typed"
+            )
+        } else {
+            "short for finding a code and typing it".to_owned()
+        };
         checks.push(Check::warn(
             "sshd.grace-time",
-            format!("LoginGraceTime is {seconds} s: short for finding a code and typing it."),
-            "Write `LoginGraceTime 120`.",
+            format!("LoginGraceTime is {seconds} s: {why}."),
+            format!("Write `LoginGraceTime {}`.", to_arrive.max(LONG_GRACE)),
         ));
     }
     let keys = asking.iter().any(|one| one.place("publickey").is_some());

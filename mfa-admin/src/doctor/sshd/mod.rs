@@ -9,6 +9,7 @@ mod judge;
 mod settings;
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::doctor::check::Check;
 use crate::doctor::pam_stack::ServiceSummary;
@@ -34,6 +35,8 @@ pub(crate) struct Question<'a> {
     pub(crate) address: &'a str,
     /// The service `sshd` as the PAM checks saw it; None: it does not reach our module.
     pub(crate) stack: Option<&'a ServiceSummary>,
+    /// How long a login must be able to wait for a code that is sent; None: none is.
+    pub(crate) time_for_a_code: Option<Duration>,
 }
 
 /// Judges sshd for each user; users who fare alike share a check.
@@ -79,7 +82,7 @@ pub(crate) fn check(question: &Question<'_>) -> Vec<Check> {
             }
         };
         let settings = Settings::parse(&text);
-        for found in judge::judge(&settings, user, recorded, question.stack) {
+        for found in judge::judge(&settings, (user, recorded), question) {
             groups.add(&label, found);
         }
     }

@@ -19,10 +19,23 @@ fn stack(factor: FirstFactor) -> ServiceSummary {
     }
 }
 
+fn question(stack: Option<&ServiceSummary>, time_for_a_code: Option<Duration>) -> Question<'_> {
+    Question {
+        binary: Path::new("/nonexistent/sshd"),
+        config: None,
+        users: &[],
+        without_record: "nobody",
+        address: "203.0.113.7",
+        stack,
+        time_for_a_code,
+    }
+}
+
 /// What is said of `user` with the defaults above and these lines over them.
 fn found(user: &str, lines: &str, factor: FirstFactor) -> Vec<(String, Status)> {
     let settings = Settings::parse(&format!("{lines}\n{DEFAULTS}"));
-    judge::judge(&settings, user, true, Some(&stack(factor)))
+    let stack = stack(factor);
+    judge::judge(&settings, (user, true), &question(Some(&stack), None))
         .into_iter()
         .map(|check| (check.id, check.status))
         .collect()
@@ -170,6 +183,31 @@ fn little_time_and_few_tries_are_warnings() {
 }
 
 #[test]
+fn a_login_has_to_wait_for_a_code_that_is_sent() {
+    let stack = stack(FirstFactor::Before);
+    let grace = |seconds: u64, time: u64| {
+        let settings = format!("{KEY_AND_CODE}\nlogingracetime {seconds}\n{DEFAULTS}");
+        let time = Some(Duration::from_secs(time));
+        let question = question(Some(&stack), time);
+        judge::judge(&Settings::parse(&settings), ("alice", true), &question)
+    };
+    for (seconds, time, id) in [
+        (59, 60, "sshd.grace-time"),
+        (60, 60, "sshd.code"),
+        (120, 165, "sshd.grace-time"),
+        (165, 165, "sshd.code"),
+        (0, 165, "sshd.code"),
+    ] {
+        let found = grace(seconds, time);
+        assert_eq!((found[0].id.as_str(), found.len()), (id, 1), "{found:?}");
+    }
+    let found = grace(120, 165);
+    assert_eq!(found[0].status, Status::Warn);
+    assert!(found[0].message.contains("courier.deadline"), "{found:?}");
+    assert_eq!(found[0].hint, "Write `LoginGraceTime 165`.");
+}
+
+#[test]
 fn kerberos_passwords_pass_pam_by() {
     let lines = "pubkeyauthentication no\npasswordauthentication yes\nkerberosauthentication yes";
     let said = found("alice", lines, FirstFactor::Before);
@@ -212,6 +250,7 @@ impl Program {
             without_record: "nobody",
             address: "203.0.113.7",
             stack: Some(&stack(FirstFactor::Before)),
+            time_for_a_code: None,
         })
     }
 }
@@ -275,14 +314,7 @@ fn an_sshd_that_hangs_is_given_up() {
 
 #[test]
 fn a_host_without_sshd_is_fine() {
-    let checks = check(&Question {
-        binary: Path::new("/nonexistent/sshd"),
-        config: None,
-        users: &[],
-        without_record: "nobody",
-        address: "203.0.113.7",
-        stack: None,
-    });
+    let checks = check(&question(None, None));
     assert_eq!(checks[0].status, Status::Ok);
 }
 
