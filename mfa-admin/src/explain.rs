@@ -26,8 +26,8 @@ use crate::error::Failure;
 use crate::output::{Reply, shown, wrap};
 use crate::record_view::{duration, methods, moment};
 
-/// What is asked where a code was sent, as in `mfa_core::login`; the reference is another one each time.
-const AFTER_SENDING: &str = "Code sent (ref K7QM). Verification code (Enter for another):";
+/// Stands for the reference, which is another one each time.
+const REFERENCE: &str = "K7QM";
 
 /// How a step went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -394,6 +394,7 @@ fn walk_login(context: &Context<'_>, ground: &Ground, request: &LoginRequest, wa
 
 /// What is asked, which does not depend on who logs in.
 fn describe_prompt(config: &Config, channels: Channels, walk: &mut Walk) {
+    let after_sending = login::prompt_after_sending(REFERENCE, true);
     let message = if !channels.any() {
         format!(
             "\"{}\"; nothing is delivered on this host",
@@ -405,11 +406,15 @@ fn describe_prompt(config: &Config, channels: Channels, walk: &mut Walk) {
             login::PROMPT.trim_end()
         )
     } else if config.prompt.first == First::Send {
-        format!("\"{AFTER_SENDING}\", at once (prompt.first = \"send\")")
+        format!(
+            "\"{}\", at once (prompt.first = \"send\")",
+            after_sending.trim_end()
+        )
     } else {
         format!(
-            "\"{}\"; after Enter \"{AFTER_SENDING}\"",
-            login::PROMPT_BEFORE_SENDING.trim_end()
+            "\"{}\"; after Enter \"{}\"",
+            login::PROMPT_BEFORE_SENDING.trim_end(),
+            after_sending.trim_end()
         )
     };
     walk.ok("prompt", message);

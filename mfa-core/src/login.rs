@@ -28,6 +28,13 @@ use judge::{Delivery, Judgement};
 pub const PROMPT: &str = "Verification code: ";
 /// What is asked where one can.
 pub const PROMPT_BEFORE_SENDING: &str = "Verification code (Enter to have one sent): ";
+/// What is asked where one was; `is_certain`: it was Enter that was typed, which nothing hides from us.
+#[must_use]
+pub fn prompt_after_sending(reference: &str, is_certain: bool) -> String {
+    let on_condition = if is_certain { "" } else { " if asked for" };
+    format!("Code sent{on_condition} (ref {reference}). Verification code (Enter for another): ")
+}
+
 /// How often Enter uses up no prompt, in one login. A name always does: sshd may hide from us that it was one.
 const MAX_FREE_WISHES: u32 = 10;
 
@@ -301,12 +308,7 @@ impl<'a, 'p> Login<'a, 'p> {
         }
         match &self.reference {
             None => PROMPT_BEFORE_SENDING.to_owned(),
-            Some(Reference { text, is_certain }) => {
-                let on_condition = if *is_certain { "" } else { " if asked for" };
-                format!(
-                    "Code sent{on_condition} (ref {text}). Verification code (Enter for another): "
-                )
-            }
+            Some(Reference { text, is_certain }) => prompt_after_sending(text, *is_certain),
         }
     }
 

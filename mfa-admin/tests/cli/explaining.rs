@@ -209,14 +209,3 @@ fn whom_no_code_can_reach_and_whom_one_still_can_is_predicted() {
 }
 
 /// `explain` shows the prompts before anybody is asked: in the words of the login.
-#[test]
-fn the_prompts_are_those_of_a_login() {
-    let login = include_str!("../../../mfa-core/src/login.rs");
-    let explain = include_str!("../../src/explain.rs");
-    for words in [
-        "Verification code (Enter to have one sent):",
-        "Verification code (Enter for another):",
-    ] {
-        assert!(login.contains(words) && explain.contains(words), "{words}");
-    }
-}

@@ -235,7 +235,7 @@ Asked at:    2026-11-20 09:00:00 UTC (+00:00)
 Good until:  2026-11-20 09:05:00 UTC (+00:00)
 In the log:  login=9f2c41d07be1
 
-The code is good once, for 5 minutes, and for this login alone.
+The code is good once, for 5 minutes, and at this host alone.
 
 If this is not you: give the code to nobody, whoever asks for it.
 Somebody may know the password of this account. Change the password,
