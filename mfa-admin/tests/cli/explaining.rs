@@ -207,5 +207,3 @@ fn whom_no_code_can_reach_and_whom_one_still_can_is_predicted() {
     assert_eq!(explained(&host, "daemon"), pair("challenge", "app"));
     assert!(step(&host, "daemon", "apps").contains("a code that is sent is"));
 }
-
-/// `explain` shows the prompts before anybody is asked: in the words of the login.

@@ -125,13 +125,11 @@ fn put_unprotected(
             .iter()
             .filter(|name| name.to_str().is_some_and(|name| name.starts_with(own)))
             .count();
-        if of_user >= MAX_FAILURES_OF_ONE {
-            // Whoever reads the digest learns that there were more.
-            return Ok(());
-        }
         if count >= MAX_FAILURES {
             return Err(SpoolError::Full);
         }
+        // Whoever reads the digest learns that there were more. It takes as long as one that is kept.
+        let is_wanted = is_wanted && of_user < MAX_FAILURES_OF_ONE;
         let mut document = document.clone();
         document.is_incomplete = of_user + 1 == MAX_FAILURES_OF_ONE;
         return write(&new, &name, &document, is_wanted);

@@ -1,7 +1,8 @@
 //! `make bench`: medians of logins through libpam, ours beside Debian's peers, and the targets of DESIGN §8 with a verdict each.
 //!
 //! Runs inside `tests/host/enter` (`tests/bench/run.sh` does that), store and code files on a real disk below target/bench,
-//! /dev/log drained for all alike, everything interleaved in blocks. `bench QUICK` does a tenth of it, to try it out.
+//! /dev/log drained for all alike, everything interleaved in blocks. `bench QUICK` does a tenth of it, to try it out;
+//! `bench PROMPTS` looks at prompts and delivery alone.
 //!
 //! Everybody has the same secret, so one code of oathtool serves a whole block. Before each login, outside of the timed part, the
 //! person's state is written back in place: nobody is throttled and no code is a replay, with ten users as with 100 000. The
@@ -49,6 +50,12 @@ fn main() {
     let quick = std::env::args().any(|argument| argument == "QUICK");
     let blocks = if quick { BLOCKS / 10 } else { BLOCKS };
     drain_log();
+    if std::env::args().any(|argument| argument == "PROMPTS") {
+        let bench = Bench::prepare(2_000);
+        report_prompts(&bench.prompts(PROMPTS));
+        let _ = fs::remove_dir_all(&bench.folder);
+        return;
+    }
     let bench = Bench::prepare(if quick { 5_000 } else { 100_000 });
     let (mut kinds, mut refusals) = (bench.kinds(), bench.refusals());
     bench.run(&mut kinds, blocks);
@@ -610,7 +617,7 @@ struct Prompts {
 
 impl Bench {
     /// The same person on hosts without delivery and with a mail server that takes connections and never says a word.
-    fn prompts(&self, count: usize) -> Vec<Prompts> {
+    fn prompts(&self, count: usize) -> (Vec<Prompts>, Vec<ToldApart>) {
         install_courier();
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = server.local_addr().unwrap().port();
@@ -636,7 +643,8 @@ impl Bench {
             ),
         ];
         let mut seen = Vec::new();
-        let mut watches = Vec::new();
+        let mut watches: Vec<Stopwatch> = Vec::new();
+        let mut told_apart = Vec::new();
         for (number, (name, tables)) in hosts.iter().enumerate() {
             let folder = self.folder.join(format!("prompts{number}"));
             let host = PamHost::below(&folder, tables);
@@ -657,6 +665,9 @@ impl Bench {
                 first: Vec::new(),
                 second: Vec::new(),
             });
+            if number == 1 {
+                told_apart = told_apart_by_time(&host, &mut watches[number], count);
+            }
         }
         for turn in 0..count + count / 10 {
             for (watch, seen) in watches.iter_mut().zip(&mut seen) {
@@ -668,11 +679,63 @@ impl Bench {
                 }
             }
         }
-        seen
+        (seen, told_apart)
     }
 }
 
-fn report_prompts(all: &[Prompts]) {
+/// What the time of a host that delivers tells about a person.
+struct ToldApart {
+    name: &'static str,
+    /// From Enter to the next prompt, nanoseconds.
+    enter: Vec<u64>,
+    /// A login of three wrong codes.
+    wrong: Vec<u64>,
+}
+
+/// Somebody with an address, with an app alone, and without a record.
+fn told_apart_by_time(host: &PamHost, watch: &mut Stopwatch, count: usize) -> Vec<ToldApart> {
+    host.enroll_app("bob", &Authenticator::new());
+    let mut all: Vec<_> = ["alice", "bob", "carol"]
+        .map(|name| ToldApart {
+            name,
+            enter: Vec::new(),
+            wrong: Vec::new(),
+        })
+        .into();
+    for name in ["alice", "bob"] {
+        copy(
+            &host.state_path(name),
+            &host.path(&format!("state-of-{name}")),
+        );
+    }
+    for turn in 0..count + count / 10 {
+        // Another order each time.
+        all.rotate_left(1);
+        for person in &mut all {
+            let name = person.name;
+            let restored = if name == "carol" {
+                String::new()
+            } else {
+                let saved = host.path(&format!("state-of-{name}"));
+                format!(" {} {}", saved.display(), host.state_path(name).display())
+            };
+            let (_, _, enter) = watch.time(&format!("prompt login {name}"));
+            let (_, wrong, _) = watch.time(&format!("login login {name} 000000{restored}"));
+            // So that there is always room for a notice.
+            for entry in fs::read_dir(host.path("spool/new")).unwrap() {
+                fs::remove_file(entry.unwrap().path()).unwrap();
+            }
+            if turn >= count / 10 {
+                person.enter.push(enter);
+                person.wrong.push(wrong);
+            }
+        }
+    }
+    all.sort_by_key(|person| person.name);
+    all
+}
+
+fn report_prompts((all, told_apart): &(Vec<Prompts>, Vec<ToldApart>)) {
     println!(
         "\nprompts, medians in µs{:30}{:>14} {:>14} {:>7}",
         "", "the first", "after Enter", "logins"
@@ -686,7 +749,7 @@ fn report_prompts(all: &[Prompts]) {
             prompts.first.len()
         );
     }
-    let [without, with, at_once] = all else {
+    let [without, with, at_once] = &all[..] else {
         return;
     };
     let later = |one: &[u64], other: &[u64]| (median(one) - median(other)) / 1000.0;
@@ -702,6 +765,26 @@ fn report_prompts(all: &[Prompts]) {
         5.0,
         "",
     );
+    println!(
+        "\nhow well the time tells apart: alice has an address, bob an app alone, carol no record (AUC), medians in µs"
+    );
+    let mut worst: f64 = 0.5;
+    for (at, one) in told_apart.iter().enumerate() {
+        for other in &told_apart[at + 1..] {
+            let (enter, wrong) = (auc(&one.enter, &other.enter), auc(&one.wrong, &other.wrong));
+            worst = worst.max(enter).max(wrong);
+            println!(
+                "  {:6} {:6}  Enter {enter:.3} ({:.0}, {:.0})  three wrong codes {wrong:.3} ({:.0}, {:.0})",
+                one.name,
+                other.name,
+                median(&one.enter),
+                median(&other.enter),
+                median(&one.wrong),
+                median(&other.wrong),
+            );
+        }
+    }
+    verdict("worst pair on a host that delivers", worst, 0.6, "");
 }
 
 /// `pam_bench`, and the pipes to it.
