@@ -10,6 +10,7 @@
     reason = "tests fail at once, and live in real time"
 )]
 
+mod afterwards;
 mod callers;
 mod codes;
 mod notices;

@@ -1,0 +1,163 @@
+//! What a host program finds when a login that had a code sent is over.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use mfa_tests::mail::{MisbehavingServer, Misbehaviour, PASSWORD};
+use mfa_tests::pam_host::{AUTH_ERR, PamHost, SUCCESS, login_script};
+use mfa_tests::{Authenticator, install_courier, on_a_bare_host};
+
+use crate::{ASK, processes, smtp};
+
+/// A host of `pam_host`s that mails through `port`, and alice with an address and an app.
+fn host_that_mails(port: u16, more: &str) -> (PamHost, Authenticator) {
+    install_courier();
+    let host = PamHost::with_config(&format!("{more}{}", smtp(port, "tls")));
+    host.admin_with(
+        &["credential", "set", "smtp-password"],
+        &format!("{PASSWORD}\n"),
+    )
+    .expect_success();
+    let app = host.enroll("alice");
+    let address = [
+        "user",
+        "set",
+        "alice",
+        "--methods",
+        "app,email",
+        "--email",
+        "alice@example.com",
+    ];
+    host.admin(&address).expect_success();
+    (host, app)
+}
+
+#[test]
+fn a_host_finds_itself_as_it_was_while_the_server_says_nothing() {
+    on_a_bare_host(|_| {
+        let server = MisbehavingServer::start(&Misbehaviour::over_tls(&["silent:connect"]));
+        let (host, app) = host_that_mails(server.port(), "");
+        let hang_up = login_script("alice", &[""])
+            .replace("authenticate\n", "answer convfail\nauthenticate\n");
+        let begin = Instant::now();
+        let mut logins = 0;
+        for signals in [
+            "",
+            "signal CHLD ignore\n",
+            "signal CHLD ignore\nsignal PIPE ignore\n",
+        ] {
+            for options in [&["--check"] as &[&str], &["--check", "--real-uid", "1002"]] {
+                let right = login_script("alice", &["", "", &app.code_of(app.step())]);
+                let wrong = login_script("alice", &["", "000000", "email", "000000"]);
+                for (script, result) in [(right, SUCCESS), (wrong, AUTH_ERR), (hang_up.clone(), "")]
+                {
+                    host.admin(&["state", "reset", "alice", "--yes"])
+                        .expect_success();
+                    let script = format!("{signals}{script}open_session\n");
+                    let seen = host.player().options(options).play(&script);
+                    assert_eq!(
+                        seen.starting("CHANGED"),
+                        Vec::<&str>::new(),
+                        "{signals}{seen}"
+                    );
+                    assert!(result.is_empty() || seen.results()[0] == result, "{seen}");
+                    assert_eq!(seen.prompts()[0], ASK);
+                    assert!(!seen.events("MFA-1001").is_empty(), "{seen}");
+                    assert_eq!(processes("mfa-courier", true), [""; 0], "{seen}");
+                    logins += 1;
+                }
+            }
+        }
+        // The server has kept silent all the time: nobody has waited for it.
+        let each = begin.elapsed() / logins;
+        assert!(each < Duration::from_secs(5), "{each:?} a login");
+        assert!(server.messages().is_empty());
+    });
+}
+
+#[test]
+fn a_login_that_has_no_descriptors_left_goes_on_without_a_courier() {
+    on_a_bare_host(|_| {
+        let server = MisbehavingServer::start(&Misbehaviour::over_tls(&["silent:connect"]));
+        let (host, app) = host_that_mails(server.port(), "");
+        // What a caller of su may set: no further process, or hardly a descriptor.
+        for limits in ["ulimit -n 8", "ulimit -n 9", "ulimit -n 10"] {
+            host.admin(&["state", "reset", "alice", "--yes"])
+                .expect_success();
+            let script = login_script("alice", &["", &app.code_of(app.step())]);
+            let seen = host.player().before(limits).play(&script);
+            // Whatever is refused is refused with a result, and nothing is left over.
+            assert_eq!(seen.results().len(), 1, "{limits}\n{seen}");
+            assert_eq!(processes("mfa-courier", true), [""; 0], "{limits}\n{seen}");
+        }
+        let script = login_script("alice", &["", &app.code_of(app.step())]);
+        host.admin(&["state", "reset", "alice", "--yes"])
+            .expect_success();
+        assert_eq!(host.play(&script).result(), SUCCESS);
+    });
+}
+
+#[test]
+fn long_and_broken_names_from_outside_make_one_message_with_the_same_headers() {
+    on_a_bare_host(|_| {
+        install_courier();
+        let folder = "/run/outbox";
+        fs::create_dir(folder).unwrap();
+        std::os::unix::fs::chown(folder, Some(991), Some(991)).unwrap();
+        let host = PamHost::with_config(&format!(
+            "[courier]\nemail = \"file\"\n[courier.file]\nfolder = {folder:?}\ndemo = true\n"
+        ));
+        host.enroll("alice");
+        let address = [
+            "user",
+            "set",
+            "alice",
+            "--methods",
+            "email",
+            "--email",
+            "alice@example.com",
+        ];
+        host.admin(&address).expect_success();
+        let long = "x".repeat(4096);
+        let hostile = [
+            "evil\\r\\nBcc: mallory@example.com\\r\\n\\r\\nhello",
+            ".\\r\\n.\\r\\nQUIT\\r\\n",
+            "=?utf-8?q?evil?=\\xe2\\x80\\xae",
+            long.as_str(),
+        ];
+        let mut headers = Vec::new();
+        for text in hostile {
+            host.admin(&["state", "reset", "alice", "--yes"])
+                .expect_success();
+            let script = format!(
+                "user alice\nset rhost {text}\nset tty {text}\nset ruser {text}\nanswer text \ndo run while pgrep -r R,S,D -x mfa-courier >/dev/null; do sleep 0.02; done\nanswer text 000000\nanswer text 000000\nanswer text 000000\nauthenticate\n"
+            );
+            let seen = host.player().play(&script);
+            assert!(seen.events("MFA-1002").is_empty(), "{seen}");
+            let mut files: Vec<_> = fs::read_dir(folder)
+                .unwrap()
+                .map(|e| e.unwrap().path())
+                .collect();
+            assert_eq!(files.len(), 1, "{seen}");
+            let mail = fs::read_to_string(&files[0]).unwrap();
+            fs::remove_file(files.pop().unwrap()).unwrap();
+            let (head, body) = mail.split_once("\r\n\r\n").unwrap();
+            let names: Vec<_> = head
+                .lines()
+                .filter(|line| !line.starts_with([' ', '\t']))
+                .map(|line| line.split(':').next().unwrap().to_owned())
+                .collect();
+            headers.push(names);
+            assert!(
+                !head.contains("mallory") && !head.contains("evil"),
+                "{head}"
+            );
+            assert!(!body.contains("\r\n.\r\n"), "{body}");
+            assert!(mail.len() < 16_384, "{} bytes", mail.len());
+        }
+        assert!(
+            headers.iter().all(|names| *names == headers[0]),
+            "{headers:#?}"
+        );
+    });
+}
