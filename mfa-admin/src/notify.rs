@@ -175,11 +175,11 @@ fn minute(unix_seconds: u64) -> String {
 mod tests {
     use super::*;
     use crate::output::WIDTH;
-    use spool::NoticeName;
+    use spool::Described;
 
     #[test]
     fn the_queue_fits_80_columns_at_its_widest_and_cannot_move_the_cursor() {
-        let widest = NoticeName {
+        let widest = Described {
             kind: Kind::Failure,
             user: "x".repeat(200),
             id: "0".repeat(32),

@@ -4,12 +4,14 @@
 mod document;
 mod process;
 pub mod spool;
+mod spool_name;
 
 use std::path::PathBuf;
 
 pub use document::{DOCUMENT_VERSION, Document, Kind, MAX_DOCUMENT};
 pub use process::{Process, StartError};
 pub use spool::SpoolError;
+pub use spool_name::{NoticeName, SpoolName, WaitingName, sent_name};
 
 use crate::config::{Config, EmailBy};
 use crate::record::Method;

@@ -1,10 +1,8 @@
 //! Several failures of one user become one message.
 
-use mfa_core::courier::{Document, Kind};
+use mfa_core::courier::{Document, Kind, NoticeName};
 use mfa_core::record::Method;
 use zeroize::Zeroizing;
-
-use crate::spool::NoticeName;
 
 /// Addresses that a digest names at most.
 const MAX_ADDRESSES: usize = 20;
@@ -98,7 +96,7 @@ mod tests {
         document.to = format!("alice-{number}@example.com");
         document.event = event.to_owned();
         document.from = from.to_owned();
-        (NoticeName::of(&document).unwrap(), document)
+        (NoticeName::of(&document), document)
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use mfa_core::audit::Event;
 use mfa_core::clock::{Clock, SystemClock};
 use mfa_core::config::{Config, EmailBy};
-use mfa_core::courier::{Document, Kind};
+use mfa_core::courier::{Document, Kind, NoticeName, WaitingName};
 use mfa_core::host::load_config;
 use mfa_core::message::Texts;
 use mfa_core::secure_file::Owner;
@@ -25,7 +25,7 @@ use crate::progress::{NoResult, Progress, until};
 use crate::report::{Class, Ending, Failure, Report, tidy};
 use crate::send::no_result;
 use crate::shed::{self, Environment};
-use crate::spool::{Deferred, NoticeName, Place, Spool, Unusable, WaitingName};
+use crate::spool::{Deferred, Place, Spool, Unusable};
 
 /// The pause after the first try, which is doubled after each further one.
 const FIRST_PAUSE: u64 = 60;
@@ -208,7 +208,7 @@ impl Drain {
                 return;
             }
         };
-        if name.is(Kind::Failure) {
+        if name.kind == Kind::Failure {
             let deferred = self.spool.defer(place, file, &name.to_string());
             self.note(deferred, "keeping a failure for its digest");
             return;
@@ -367,11 +367,11 @@ impl Drain {
         name: &NoticeName,
         digest: &Document,
     ) -> io::Result<()> {
-        self.spool.note_sent(name.user(), self.now())?;
+        self.spool.note_sent(&name.user, self.now())?;
         for merged in &digest.merges {
             // Names from a file: nothing but failures of this user is removed.
             if NoticeName::parse(merged)
-                .is_some_and(|event| event.is(Kind::Failure) && event.user() == name.user())
+                .is_some_and(|event| event.kind == Kind::Failure && event.user == name.user)
             {
                 self.spool.remove(Place::Deferred, merged)?;
             }
@@ -388,13 +388,10 @@ impl Drain {
             );
         }
         for part in parts {
-            let Some(notice) = NoticeName::of(&part) else {
-                continue;
-            };
             let waiting = WaitingName {
                 next: 0,
                 tries: 0,
-                notice,
+                notice: NoticeName::of(&part),
             };
             self.spool
                 .write(&waiting.to_string(), part.to_json().as_bytes())?;
@@ -408,10 +405,7 @@ impl Drain {
         let mut by_user: BTreeMap<String, Vec<NoticeName>> = BTreeMap::new();
         for (_, meaning) in self.deferred() {
             match meaning {
-                Deferred::Event(name) => by_user
-                    .entry(name.user().to_owned())
-                    .or_default()
-                    .push(name),
+                Deferred::Event(name) => by_user.entry(name.user.clone()).or_default().push(name),
                 Deferred::Sent(user) if self.is_due(&user, now) => {
                     let forgotten = self.spool.forget_sent(&user);
                     self.note(forgotten, "forgetting when somebody was told");
@@ -443,12 +437,9 @@ impl Drain {
         let Some(digest) = digest::compose(events) else {
             return;
         };
-        if let Some(name) = NoticeName::of(&digest) {
-            let written = self
-                .spool
-                .write(&name.to_string(), digest.to_json().as_bytes());
-            self.note(written, "making a digest");
-        }
+        let name = NoticeName::of(&digest).to_string();
+        let written = self.spool.write(&name, digest.to_json().as_bytes());
+        self.note(written, "making a digest");
     }
 
     /// Tries what waits, where its time has come.

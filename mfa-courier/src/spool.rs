@@ -6,15 +6,16 @@
 //! (`NEXT~TRIES~KIND~USER~ID`), and when a user was last told of failures (`sent~USER`).
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-use mfa_core::courier::spool::{DEAD, DEFERRED, NEW, TMP, file_name};
-use mfa_core::courier::{Document, Kind, MAX_DOCUMENT};
+use mfa_core::courier::spool::{DEAD, DEFERRED, NEW, TMP};
+use mfa_core::courier::{
+    Document, Kind, MAX_DOCUMENT, NoticeName, SpoolName, WaitingName, sent_name,
+};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::geteuid;
@@ -22,8 +23,6 @@ use zeroize::Zeroizing;
 
 use crate::send::parse_any;
 
-/// What parts the parts of a name.
-const PART: char = '~';
 /// The file in `tmp/` that the courier has not finished; it writes one at a time.
 const UNFINISHED: &str = "courier~";
 /// Bytes of a digest that names all the failures it tells of.
@@ -32,69 +31,6 @@ pub(crate) const MAX_DIGEST: usize = 1024 * 1024;
 const LEFT_BEHIND: Duration = Duration::from_secs(86_400);
 /// Files of one name that `dead/` keeps.
 const MAX_NAMESAKES: u32 = 1000;
-
-/// The name of a notice.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct NoticeName {
-    kind: String,
-    user: String,
-    id: String,
-}
-
-impl NoticeName {
-    /// Takes `KIND~USER~ID`.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split(PART);
-        let (kind, user, id) = (parts.next()?, parts.next()?, parts.next()?);
-        let digits = id.split_once('-').map_or(id, |(digits, _)| digits);
-        let is_id = digits.len() == 32
-            && id.len() <= 40
-            && id
-                .bytes()
-                .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-        (parts.next().is_none() && is_id && !kind.is_empty()).then(|| Self {
-            kind: kind.to_owned(),
-            user: user.to_owned(),
-            id: id.to_owned(),
-        })
-    }
-
-    /// The name of a document.
-    pub(crate) fn of(document: &Document) -> Option<Self> {
-        Self::parse(&file_name(document))
-    }
-
-    pub(crate) fn is(&self, kind: Kind) -> bool {
-        self.kind == kind.as_str()
-    }
-
-    /// The user as in file names; may be empty.
-    pub(crate) fn user(&self) -> &str {
-        &self.user
-    }
-}
-
-impl fmt::Display for NoticeName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{PART}{}{PART}{}", self.kind, self.user, self.id)
-    }
-}
-
-/// The name of a notice that waits for its next try.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct WaitingName {
-    /// Seconds since the Unix epoch.
-    pub(crate) next: u64,
-    /// How often it was tried.
-    pub(crate) tries: u32,
-    pub(crate) notice: NoticeName,
-}
-
-impl fmt::Display for WaitingName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{PART}{}{PART}{}", self.next, self.tries, self.notice)
-    }
-}
 
 /// What a name in `deferred/` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,27 +49,13 @@ pub(crate) enum Deferred {
 
 impl Deferred {
     pub(crate) fn of(name: &OsStr) -> Self {
-        name.to_str().and_then(Self::parse).unwrap_or(Self::Strange)
-    }
-
-    fn parse(name: &str) -> Option<Self> {
-        if let Some(user) = name.strip_prefix("sent~") {
-            return (!user.contains(PART)).then(|| Self::Sent(user.to_owned()));
+        match SpoolName::parse(name) {
+            Some(SpoolName::Notice(notice)) if notice.kind == Kind::Failure => Self::Event(notice),
+            Some(SpoolName::Notice(notice)) if notice.kind == Kind::Digest => Self::Digest(notice),
+            Some(SpoolName::Waiting(waiting)) => Self::Waiting(waiting),
+            Some(SpoolName::Sent(user)) => Self::Sent(user),
+            Some(SpoolName::Notice(_)) | None => Self::Strange,
         }
-        if let Some(notice) = NoticeName::parse(name) {
-            return match notice.kind.as_str() {
-                "failure" => Some(Self::Event(notice)),
-                "digest" => Some(Self::Digest(notice)),
-                _ => None,
-            };
-        }
-        let (next, rest) = name.split_once(PART)?;
-        let (tries, notice) = rest.split_once(PART)?;
-        Some(Self::Waiting(WaitingName {
-            next: next.parse().ok()?,
-            tries: tries.parse().ok()?,
-            notice: NoticeName::parse(notice)?,
-        }))
     }
 }
 
@@ -218,14 +140,14 @@ impl Spool {
         let bytes = self.bytes(
             place,
             name,
-            if notice.is(Kind::Digest) {
+            if notice.kind == Kind::Digest {
                 MAX_DIGEST
             } else {
                 MAX_DOCUMENT
             },
         )?;
         let document = parse_any(&bytes)?;
-        if NoticeName::of(&document).as_ref() != Some(notice) {
+        if NoticeName::of(&document) != *notice {
             return Err("it is named like another one".to_owned());
         }
         match document.kind {
@@ -291,7 +213,7 @@ impl Spool {
                 break;
             }
             let mut name = new_name.to_owned();
-            name.push(format!("{PART}{number}"));
+            name.push(format!("~{number}"));
             target = self.path(Place::Dead, name);
         }
         fs::rename(self.path(place, name), target)
@@ -347,10 +269,6 @@ impl Spool {
     }
 }
 
-fn sent_name(user: &str) -> String {
-    format!("sent{PART}{user}")
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -369,37 +287,14 @@ mod tests {
     }
 
     #[test]
-    fn names_are_told_apart() {
-        let notice = format!("login~alice~{ID}");
-        let parsed = NoticeName::parse(&notice).unwrap();
-        assert_eq!(parsed.to_string(), notice);
-        for name in [
-            "",
-            "~~",
-            "login~alice",
-            "login~alice~xyz",
-            &format!("login~alice~{ID}~x"),
-            &format!("~alice~{ID}"),
-        ] {
-            assert_eq!(NoticeName::parse(name), None, "{name}");
-        }
+    fn names_in_deferred_are_told_apart() {
         let of = |name: &str| Deferred::of(OsStr::new(name));
         assert!(matches!(of(&format!("failure~~{ID}")), Deferred::Event(_)));
         assert!(matches!(of(&format!("digest~a~{ID}")), Deferred::Digest(_)));
         assert!(matches!(of("sent~alice"), Deferred::Sent(user) if user == "alice"));
-        assert!(matches!(of("sent~"), Deferred::Sent(user) if user.is_empty()));
-        let Deferred::Waiting(waiting) = of(&format!("17~3~digest~alice~{ID}-2")) else {
-            panic!("a notice that waits");
-        };
-        assert_eq!((waiting.next, waiting.tries), (17, 3));
-        assert_eq!(waiting.to_string(), format!("17~3~digest~alice~{ID}-2"));
-        for name in [
-            "x",
-            &notice,
-            &format!("-1~0~{notice}"),
-            &format!("1~x~{notice}"),
-            "sent~a~b",
-        ] {
+        let waiting = format!("17~3~digest~alice~{ID}-2");
+        assert!(matches!(of(&waiting), Deferred::Waiting(_)));
+        for name in ["x", &format!("login~alice~{ID}")] {
             assert_eq!(of(name), Deferred::Strange, "{name}");
         }
     }
@@ -457,7 +352,7 @@ mod tests {
     fn a_code_does_not_wait() {
         let (folder, spool) = spool();
         let document = Document::new(Kind::Code, ID.to_owned(), 5);
-        let notice = NoticeName::of(&document).unwrap();
+        let notice = NoticeName::of(&document);
         let path = folder.path().join("new").join(notice.to_string());
         fs::write(path, document.to_json().as_bytes()).unwrap();
         assert!(

@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use mfa_core::config::Config;
-use mfa_core::courier::Kind;
 use mfa_core::courier::spool::{DEAD, DEFERRED, NEW};
+use mfa_core::courier::{Kind, SpoolName};
 use mfa_core::request::UserName;
 use mfa_core::secure_file::{FileError, Folder, Owner, Problem};
 use nix::errno::Errno;
@@ -17,17 +17,6 @@ use nix::unistd::{User, setgroups, setresgid, setresuid};
 
 use crate::context::file_failure;
 use crate::error::{Failure, Kind as FailureKind};
-
-/// What parts the parts of a name.
-const PART: char = '~';
-/// Kinds of what may wait.
-const KINDS: [Kind; 5] = [
-    Kind::Login,
-    Kind::Failure,
-    Kind::Digest,
-    Kind::Change,
-    Kind::Test,
-];
 
 /// A folder of the spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,7 +45,7 @@ impl Place {
 
 /// What a file's name says of a notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NoticeName {
+pub(crate) struct Described {
     /// What it is about.
     pub(crate) kind: Kind,
     /// Whose; empty where it is nobody's.
@@ -77,41 +66,30 @@ pub(crate) struct Waiting {
     /// Its name, as it stands there.
     pub(crate) file: String,
     /// What the name says; none where this is no notice's.
-    pub(crate) notice: Option<NoticeName>,
+    pub(crate) notice: Option<Described>,
     /// Since when, seconds since the Unix epoch.
     pub(crate) since: u64,
 }
 
-impl NoticeName {
-    /// Takes `KIND~USER~ID`, and before it, where it was tried, `NEXT~TRIES~`; behind it, in `dead/`, `~NUMBER`
-    /// where there was one of that name.
-    fn parse(name: &str, place: Place) -> Option<Self> {
-        let mut parts: Vec<&str> = name.split(PART).collect();
-        if place == Place::Dead && parts.len() == 4 {
-            parts.pop().filter(|number| is_number(number))?;
-        }
-        let (next, tries) = if place == Place::Deferred && parts.len() == 5 {
-            let (next, tries) = (parts.first()?.parse().ok()?, parts.get(1)?.parse().ok()?);
-            parts.drain(..2);
-            (Some(next), tries)
-        } else {
-            (None, 0)
+impl Described {
+    /// What a name says in a folder; in `dead/`, `~NUMBER` stands behind it where there was one of that name.
+    fn of(name: &str, place: Place) -> Option<Self> {
+        let bare = match name.rsplit_once('~') {
+            Some((bare, number)) if place == Place::Dead && is_number(number) => bare,
+            _ => name,
         };
-        let [kind, user, id] = parts.as_slice() else {
-            return None;
+        let (notice, tries, next) = match SpoolName::parse(OsStr::new(bare))? {
+            SpoolName::Notice(notice) => (notice, 0, None),
+            SpoolName::Waiting(waiting) if place == Place::Deferred => {
+                (waiting.notice, waiting.tries, Some(waiting.next))
+            }
+            SpoolName::Waiting(_) | SpoolName::Sent(_) => return None,
         };
-        let digits = id.split('-').next().unwrap_or_default();
-        let is_id = digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let kind = KINDS.into_iter().find(|known| known.as_str() == *kind)?;
-        let user = if user.is_empty() {
-            String::new()
-        } else {
-            UserName::from_file_name(user)?.as_str().to_owned()
-        };
-        is_id.then(|| Self {
-            kind,
-            user,
-            id: (*id).to_owned(),
+        Some(Self {
+            kind: notice.kind,
+            user: UserName::from_file_name(&notice.user)
+                .map_or(String::new(), |user| user.as_str().to_owned()),
+            id: notice.id,
             tries,
             next,
         })
@@ -119,12 +97,13 @@ impl NoticeName {
 }
 
 fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+    (1..32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// When a user was last told of failures is noted beside what waits.
 fn is_mark(name: &str, place: Place) -> bool {
-    place == Place::Deferred && name.starts_with("sent~")
+    let parsed = SpoolName::parse(OsStr::new(name));
+    place == Place::Deferred && matches!(parsed, Some(SpoolName::Sent(_)))
 }
 
 /// The folders, open and unread.
@@ -180,7 +159,7 @@ impl Spool {
                 let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
                 found.push(Waiting {
                     place,
-                    notice: NoticeName::parse(&file, place).filter(|_| kind == SFlag::S_IFREG),
+                    notice: Described::of(&file, place).filter(|_| kind == SFlag::S_IFREG),
                     file,
                     since: u64::try_from(stat.st_mtime).unwrap_or(0),
                 });
@@ -230,8 +209,8 @@ mod tests {
 
     const ID: &str = "0123456789abcdef0123456789abcdef";
 
-    fn parse(name: &str, place: Place) -> Option<NoticeName> {
-        NoticeName::parse(&name.replace("ID", ID), place)
+    fn parse(name: &str, place: Place) -> Option<Described> {
+        Described::of(&name.replace("ID", ID), place)
     }
 
     #[test]
@@ -256,25 +235,10 @@ mod tests {
     }
 
     #[test]
-    fn other_names_are_no_notices() {
-        for name in [
-            "",
-            "x",
-            "login~alice",
-            "login~alice~",
-            "login~alice~0123",
-            "login~alice~ID~7",
-            "1~2~login~alice~ID",
-            "code~alice~ID",
-            "Login~alice~ID",
-            "login~Alice~ID",
-            "login~alice~ID\u{1b}",
-        ] {
-            assert_eq!(parse(name, Place::New), None, "{name}");
-        }
-        assert_eq!(parse("x~2~login~alice~ID", Place::Deferred), None);
-        assert_eq!(parse("1~-2~login~alice~ID", Place::Deferred), None);
-        assert_eq!(parse("login~alice~ID~x", Place::Dead), None);
+    fn a_name_counts_where_it_can_stand() {
+        assert!(parse("login~alice~ID~7", Place::New).is_none());
+        assert!(parse("1~2~login~alice~ID", Place::New).is_none());
+        assert!(parse("login~alice~ID~x", Place::Dead).is_none());
         assert!(is_mark("sent~alice", Place::Deferred) && !is_mark("sent~alice", Place::New));
     }
 }

@@ -16,7 +16,7 @@ pub const MAX_DOCUMENT: usize = 16 * 1024;
 const MAX_VALUE: usize = 256;
 
 /// What a document is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A code that somebody asked for at a login.
@@ -38,6 +38,18 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Code,
+        Self::Login,
+        Self::Failure,
+        Self::Digest,
+        Self::Change,
+        Self::Test,
+        Self::Check,
+        Self::Nothing,
+    ];
+
     /// The name in documents, file names and templates.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -1,14 +1,12 @@
 //! Notices that wait for delivery: put into folders of the courier's, which root never reads.
 
-use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 
 use nix::errno::Errno;
 
-use super::{Document, Kind, MAX_DOCUMENT};
+use super::{Document, Kind, MAX_DOCUMENT, NoticeName, SpoolName};
 use crate::critical::CriticalSection;
-use crate::request::UserName;
 use crate::secure_file::{DropBox, FileError, Owner, Problem};
 
 /// Where files are made.
@@ -23,7 +21,7 @@ pub const DEAD: &str = "dead";
 /// Notices that may wait in all.
 pub const MAX_NOTICES: usize = 1000;
 /// Of these, failures at most: guessers are not to keep everything else out.
-const MAX_FAILURES: usize = 800;
+pub const MAX_FAILURES: usize = 800;
 /// Failures of one user at most, until the courier has taken them over.
 const MAX_FAILURES_OF_ONE: usize = 32;
 
@@ -78,14 +76,6 @@ impl SpoolError {
     }
 }
 
-/// The name of a notice's file: kind, user and id, with a character between them that none of them has.
-#[must_use]
-pub fn file_name(document: &Document) -> String {
-    let user = UserName::parse(&document.user);
-    let user = user.as_ref().map_or("", UserName::file_name);
-    format!("{}~{user}~{}", document.kind.as_str(), document.id)
-}
-
 /// Puts a notice into the spool; or does as much work and leaves nothing, so that nobody can tell from the
 /// time whether there is somebody to be told.
 pub(super) fn put(
@@ -114,11 +104,13 @@ fn put_unprotected(
     is_wanted: bool,
 ) -> Result<(), SpoolError> {
     let waiting = DropBox::open(path, owner, TMP, DEFERRED)?.names()?;
-    let waiting = waiting.iter().filter(|name| !is_marker(name));
+    let waiting = waiting
+        .iter()
+        .filter(|name| !matches!(SpoolName::parse(name), Some(SpoolName::Sent(_))));
     let new = DropBox::open(path, owner, TMP, NEW)?;
     let names = new.names()?;
     let count = names.len() + waiting.count();
-    let name = file_name(document);
+    let name = NoticeName::of(document).to_string();
     if document.kind == Kind::Failure {
         let own = name.trim_end_matches(|c: char| c.is_ascii_hexdigit());
         let of_user = names
@@ -138,11 +130,6 @@ fn put_unprotected(
         return Err(SpoolError::Full);
     }
     write(&new, &name, document, is_wanted)
-}
-
-/// Whether a name in `deferred/` only says when a user was last told of failures.
-fn is_marker(name: &OsStr) -> bool {
-    name.as_encoded_bytes().starts_with(b"sent~")
 }
 
 fn write(
@@ -253,7 +240,9 @@ mod tests {
         std::fs::write(&treasure, "as it was").unwrap();
         for folder in [TMP, NEW] {
             let document = notice(Kind::Login, "alice");
-            let planted = place.path(folder).join(file_name(&document));
+            let planted = place
+                .path(folder)
+                .join(NoticeName::of(&document).to_string());
             symlink(&treasure, &planted).unwrap();
             assert!(matches!(place.put(&document), Err(SpoolError::File(_))));
             std::fs::remove_file(&planted).unwrap();

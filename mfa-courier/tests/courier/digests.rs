@@ -3,13 +3,16 @@
 use std::fs;
 use std::os::unix::fs::chown;
 
-use mfa_core::courier::spool::file_name;
-use mfa_core::courier::{Document, Kind};
+use mfa_core::courier::{Document, Kind, NoticeName};
 
 use crate::host::{Host, NOBODY, document, header, needs_root, now};
 
 fn failure(number: u64, user: &str) -> Document {
     document(Kind::Failure, number, user)
+}
+
+fn name_of(document: &Document) -> String {
+    NoticeName::of(document).to_string()
 }
 
 /// Notes when a user was last told.
@@ -94,13 +97,13 @@ fn a_digest_that_was_begun_is_finished_and_told_once() {
         digest.count = 3;
         digest.admins = vec!["ops@example.com".to_owned()];
         digest.merges = (1..=3)
-            .map(|number| file_name(&failure(number, "alice")))
+            .map(|number| name_of(&failure(number, "alice")))
             .collect();
-        host.put_as("spool/deferred", &file_name(&digest), &digest);
+        host.put_as("spool/deferred", &name_of(&digest), &digest);
         for number in 3 - events + 1..=3 {
             host.put_as(
                 "spool/deferred",
-                &file_name(&failure(number, "alice")),
+                &name_of(&failure(number, "alice")),
                 &failure(number, "alice"),
             );
         }
@@ -112,11 +115,7 @@ fn a_digest_that_was_begun_is_finished_and_told_once() {
                 part.id = format!("{}-{place}", part.id);
                 part.to = "ops@example.com".to_owned();
             }
-            host.put_as(
-                "spool/deferred",
-                &format!("0~0~{}", file_name(&part)),
-                &part,
-            );
+            host.put_as("spool/deferred", &format!("0~0~{}", name_of(&part)), &part);
         }
         // Another failure that came meanwhile is told another time.
         host.put(&failure(4, "alice"));
@@ -128,7 +127,7 @@ fn a_digest_that_was_begun_is_finished_and_told_once() {
             ["ops@example.com", "alice@example.com"],
             "{events} {parts}"
         );
-        let waiting = [file_name(&failure(4, "alice")), "sent~alice".to_owned()];
+        let waiting = [name_of(&failure(4, "alice")), "sent~alice".to_owned()];
         assert_eq!(host.names("spool/deferred"), waiting, "{events} {parts}");
     }
 }
@@ -140,12 +139,12 @@ fn a_digest_removes_nothing_but_failures_of_its_user() {
     let login = document(Kind::Login, 9, "bob");
     host.put_as(
         "spool/deferred",
-        &format!("{}~1~{}", now() + 600, file_name(&login)),
+        &format!("{}~1~{}", now() + 600, name_of(&login)),
         &login,
     );
     host.put_as(
         "spool/deferred",
-        &file_name(&failure(8, "bob")),
+        &name_of(&failure(8, "bob")),
         &failure(8, "bob"),
     );
     told(&host, "bob", now());
@@ -154,7 +153,7 @@ fn a_digest_removes_nothing_but_failures_of_its_user() {
     digest.merges = host.names("spool/deferred");
     digest.merges.push("../new/x".to_owned());
     let before = host.names("spool/deferred");
-    host.put_as("spool/deferred", &file_name(&digest), &digest);
+    host.put_as("spool/deferred", &name_of(&digest), &digest);
     host.drain().expect(0, "");
     let mut after = host.names("spool/deferred");
     after.retain(|name| name != "sent~alice");

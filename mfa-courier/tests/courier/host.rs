@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use mfa_core::courier::spool::file_name;
+use mfa_core::courier::NoticeName;
 use mfa_core::courier::{Document, Kind};
 use mfa_core::request::UserName;
 use tempfile::TempDir;
@@ -268,7 +268,7 @@ impl Host {
 
     /// Puts a notice into `new/`, as root does.
     pub(crate) fn put(&self, document: &Document) {
-        self.put_as("spool/new", &file_name(document), document);
+        self.put_as("spool/new", &NoticeName::of(document).to_string(), document);
     }
 
     /// Puts a notice anywhere, under any name.

@@ -7,7 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use mfa_core::config::Config;
-use mfa_core::courier::spool::{DEAD, DEFERRED, MAX_NOTICES, NEW, TMP};
+use mfa_core::courier::SpoolName;
+use mfa_core::courier::spool::{DEAD, DEFERRED, MAX_FAILURES, MAX_NOTICES, NEW, TMP};
 use mfa_core::secure_file::{DropBox, FileError, Folder, Problem};
 use nix::unistd::User;
 
@@ -21,8 +22,6 @@ use crate::output::shown;
 const LONG_IN_NEW: u64 = 10 * 60;
 /// A timer starts it every five minutes, and a run may take its time.
 const LONG_OVERDUE: u64 = 30 * 60;
-/// From here on failures are not told any more (`mfa_core::courier::spool`).
-const MANY: usize = 800;
 /// Files that are asked about; the spool takes no more than [`MAX_NOTICES`].
 const MOST_FILES: usize = 2 * MAX_NOTICES;
 
@@ -197,11 +196,13 @@ fn put_there(path: &Path) -> Option<u64> {
     u64::try_from(found.mtime()).ok()
 }
 
-/// When a notice in `deferred/` is to be tried again: the first part of its name, `NEXT~TRIES~KIND~USER~ID`. What
-/// else is there waits for a digest, or says when somebody was last told.
+/// When a notice in `deferred/` is to be tried again. What else is there waits for a digest, or says when somebody
+/// was last told.
 fn next_try(name: &OsString) -> Option<u64> {
-    let (next, _) = name.to_str()?.split_once('~')?;
-    next.parse().ok()
+    match SpoolName::parse(name)? {
+        SpoolName::Waiting(waiting) => Some(waiting.next),
+        SpoolName::Notice(_) | SpoolName::Sent(_) => None,
+    }
 }
 
 fn judge(waiting: &Waiting, scope: &Scope) -> Vec<Check> {
@@ -262,11 +263,11 @@ fn judge(waiting: &Waiting, scope: &Scope) -> Vec<Check> {
         ));
     }
     let all = waiting.new + waiting.deferred;
-    if all > MANY {
+    if all > MAX_FAILURES {
         checks.push(Check::fail(
             "spool.full",
             format!(
-                "The spool holds {all} files: from {MANY} on nobody is told of failures, from {MAX_NOTICES} on of \
+                "The spool holds {all} files: from {MAX_FAILURES} on nobody is told of failures, from {MAX_NOTICES} on of \
                  nothing."
             ),
             format!("See why they stay ({queue}), then {drain}."),
