@@ -55,19 +55,21 @@ impl Report {
 
 /// The port through which messages leave.
 pub trait Courier {
-    /// Starts to deliver, and returns at once. One that is still under way must have been ended before.
+    /// Starts to deliver, and returns at once. What was started before goes on: to end it here would take a time
+    /// that tells whether there was anything to end.
     ///
     /// # Errors
     ///
     /// Nothing was started.
     fn start(&mut self, document: &Document) -> Result<(), StartError>;
 
-    /// What came of the delivery, once that is known; told once.
-    fn poll(&mut self) -> Option<Report>;
+    /// What has come of deliveries since this was asked last, with the method of each; of [`Kind::Nothing`]
+    /// nothing is told.
+    fn poll(&mut self) -> Vec<(Method, Report)>;
 
-    /// Ends the delivery, whatever it has come to, and leaves nothing of it; what came of it, unless that was
-    /// told before.
-    fn finish(&mut self) -> Option<Report>;
+    /// Ends all deliveries, whatever they have come to, and leaves nothing of them; what came of those that was
+    /// not told before.
+    fn finish(&mut self) -> Vec<(Method, Report)>;
 
     /// Keeps a notice for delivery; or, where nobody is to be told, takes as long and keeps nothing.
     ///

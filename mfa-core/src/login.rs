@@ -12,6 +12,7 @@ use crate::audit::{AuditLog, AuditTrail, Entry, Event, Severity};
 use crate::clock::Clock;
 use crate::config::{Config, First};
 use crate::courier::{self, Channels, Courier, Document, Report};
+use crate::critical::CriticalSection;
 use crate::device::DeviceId;
 use crate::notice::{self, Notices};
 use crate::otp::{Code, TypedAnswer};
@@ -19,7 +20,7 @@ use crate::policy::{self, Decision, DenyReason};
 use crate::record::{Method, UserRecord};
 use crate::request::LoginRequest;
 use crate::seal::SealingKey;
-use crate::secure_file::BlockError;
+use crate::secure_file::{self, BlockError};
 use crate::store::{Store, StoreError, Subject};
 use crate::throttle::{Consequence, Verdict};
 use judge::{Delivery, Judgement};
@@ -37,6 +38,9 @@ pub fn prompt_after_sending(reference: &str, is_certain: bool) -> String {
 
 /// How often Enter uses up no prompt, in one login. A name always does: sshd may hide from us that it was one.
 const MAX_FREE_WISHES: u32 = 10;
+
+/// Descriptors that judging an answer and keeping a notice of it take, and the courier's socket.
+const DESCRIPTORS: usize = 8;
 
 /// What sshd hands to modules in the place of an answer when it does not want the user in (unknown to it, or
 /// root where `PermitRootLogin` says no): this, over and over, in the length of what was typed
@@ -148,10 +152,12 @@ pub fn run(
 ) -> LoginOutcome {
     let mut login = Login::new(request, setting, ports, trail);
     let outcome = login.run();
+    let _section = CriticalSection::enter();
     if outcome == LoginOutcome::Refused {
         login.tell_filters();
     }
-    login.settle_delivery();
+    let reports = login.ports.courier.finish();
+    login.report_deliveries(&reports);
     outcome
 }
 
@@ -191,8 +197,6 @@ struct Login<'a, 'p> {
     has_told_filters: bool,
     /// What the prompt and the message with the code both show.
     reference: Option<Reference>,
-    /// The method of a code that a courier is at work with.
-    under_way: Option<Method>,
 }
 
 struct Reference {
@@ -217,7 +221,6 @@ impl<'a, 'p> Login<'a, 'p> {
             is_unusable: false,
             has_told_filters: false,
             reference: None,
-            under_way: None,
         }
     }
 
@@ -251,6 +254,7 @@ impl<'a, 'p> Login<'a, 'p> {
             Err(error) => self.store_is_unusable(&error),
         }
         if config.prompt.first == First::Send && self.setting.sends_codes() {
+            let _section = CriticalSection::enter();
             self.grant_wish(subject, None, None);
         }
         let mut free_wishes = config.code.max_sends.get().min(MAX_FREE_WISHES);
@@ -263,6 +267,16 @@ impl<'a, 'p> Login<'a, 'p> {
                 Ok(reply) => reply,
                 Err(outcome) => return outcome,
             };
+            // Until all is said and kept: who stopped this process in between would guess, or use up what may be
+            // sent, without a trace. Where that can't be had, the store refuses as well.
+            let _section = CriticalSection::enter();
+            if self.setting.channels.any()
+                && let Err(error) = secure_file::check_descriptors(DESCRIPTORS)
+            {
+                // What was judged could not be told.
+                self.store_is_unusable(&error.into());
+                subject = decoy;
+            }
             let noticed = match reply {
                 Reply::Code(code) => match self.judge(subject, &code, attempt) {
                     Ok(()) => return LoginOutcome::Accepted,
@@ -336,9 +350,8 @@ impl<'a, 'p> Login<'a, 'p> {
                 return Err(LoginOutcome::ConversationFailed);
             }
         };
-        if let Some(report) = self.ports.courier.poll() {
-            self.report_delivery(&report);
-        }
+        let reports = self.ports.courier.poll();
+        self.report_deliveries(&reports);
         let length = answer.len();
         let is_dummy = answer.is_repetition_of(SSHD_DUMMY_PASSWORD);
         if is_dummy && answer.is_as_long_as_a_code() {
@@ -441,7 +454,6 @@ impl<'a, 'p> Login<'a, 'p> {
     }
 
     fn start(&mut self, mut document: Box<Document>, entry: &Entry<'_>) -> SendOutcome {
-        self.settle_delivery();
         self.trail.login().clone_into(&mut document.login);
         let method = document.channel;
         let entry = Entry {
@@ -450,7 +462,6 @@ impl<'a, 'p> Login<'a, 'p> {
         };
         match self.ports.courier.start(&document) {
             Ok(()) => {
-                self.under_way = Some(method);
                 let detail = format!("ref {}", document.reference);
                 let detail = Some(detail.as_str());
                 self.log(Event::CodeSent, &Entry { detail, ..entry });
@@ -472,32 +483,22 @@ impl<'a, 'p> Login<'a, 'p> {
     /// Starts a courier that has nothing to do: starting one takes time, and nobody is to tell from it
     /// whether a code was sent.
     fn start_for_nobody(&mut self) {
-        self.settle_delivery();
         let document = judge::nothing_to_send(self.ports.clock.now().unix_seconds());
         // Where it can't be started, that is said of the codes that are to be sent.
         let _ = self.ports.courier.start(&document);
     }
 
-    /// Ends a courier that is still at work.
-    fn settle_delivery(&mut self) {
-        if let Some(report) = self.ports.courier.finish() {
-            self.report_delivery(&report);
-        }
-        self.under_way = None;
-    }
-
-    fn report_delivery(&mut self, report: &Report) {
-        let Some(method) = self.under_way.take() else {
-            return;
-        };
-        if !report.is_accepted {
-            let entry = Entry {
-                method: Some(method.as_str()),
-                reason: Some(&report.reason),
-                detail: Some(&report.detail),
-                ..Entry::default()
-            };
-            self.log(Event::DeliveryFailed, &entry);
+    fn report_deliveries(&mut self, reports: &[(Method, Report)]) {
+        for (method, report) in reports {
+            if !report.is_accepted {
+                let entry = Entry {
+                    method: Some(method.as_str()),
+                    reason: Some(&report.reason),
+                    detail: Some(&report.detail),
+                    ..Entry::default()
+                };
+                self.log(Event::DeliveryFailed, &entry);
+            }
         }
     }
 

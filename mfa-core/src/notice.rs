@@ -156,14 +156,14 @@ fn tell_of_request(document: &mut Document, request: &LoginRequest, trail: &Audi
     trail.login().clone_into(&mut document.login);
 }
 
-/// Keeps a notice, or pretends to; a line says so where that failed.
+/// Keeps a notice, or pretends to; a line says so where that failed. Whether it was done.
 pub fn keep(
     notice: &Document,
     is_wanted: bool,
     courier: &mut dyn Courier,
     trail: &mut AuditTrail,
     audit: &mut dyn AuditLog,
-) {
+) -> bool {
     if let Err(error) = courier.spool(notice, is_wanted) {
         let detail = error.to_string();
         let entry = Entry {
@@ -172,5 +172,7 @@ pub fn keep(
             ..Entry::default()
         };
         trail.log(audit, Event::NoticeFailed, &entry);
+        return false;
     }
+    true
 }

@@ -87,7 +87,12 @@ pub fn decide(
     if !usable.is_empty() {
         return Decision::Challenge(usable);
     }
-    let was_never_enrolled = !record.enrolled_once && record.apps.is_empty();
+    // Whoever has had codes sent is asked for one, also when this host no longer delivers.
+    let could_receive =
+        |method: &Method| *method != Method::App && record.address_for(*method).is_some();
+    let was_never_enrolled = !record.enrolled_once
+        && record.apps.is_empty()
+        && !record.methods.iter().any(could_receive);
     if was_never_enrolled && skips_the_unenrolled(config, request) {
         return Decision::Skip(SkipReason::NeverEnrolled);
     }
@@ -399,6 +404,23 @@ mod tests {
         // Mail alone will do.
         record.apps.clear();
         assert_eq!(methods(&record, mail), [Method::Email]);
+    }
+
+    #[test]
+    fn a_host_that_no_longer_delivers_opens_no_door() {
+        let mut record = alice();
+        record.apps.clear();
+        record.enrolled_once = false;
+        record.methods = vec![Method::App, Method::Telegram];
+        let decision = |record: &UserRecord| {
+            let config = Config::default();
+            decide(&config, none(), &request(true), Some(record), here())
+        };
+        assert_eq!(decision(&record), Decision::Skip(SkipReason::NeverEnrolled));
+        record.telegram = Some(7);
+        assert_eq!(decision(&record), Decision::Deny(DenyReason::NotEnrolled));
+        record.methods = vec![Method::Command];
+        assert_eq!(decision(&record), Decision::Deny(DenyReason::NotEnrolled));
     }
 
     #[test]

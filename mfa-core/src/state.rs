@@ -219,12 +219,15 @@ impl LoginState {
         crate::throttle::forgive(&mut self.codes);
     }
 
-    /// Notes that the user is told of a login from an address; whether it is another one than the last time.
-    pub fn tell_of(&mut self, from: &str) -> bool {
-        let from = Some(kept_address(from));
-        let is_new = self.told_from != from;
-        self.told_from = from;
-        is_new
+    /// Whether an address is the one that the user was last told of a login from.
+    #[must_use]
+    pub fn was_told_of(&self, from: &str) -> bool {
+        self.told_from.as_ref() == Some(&kept_address(from))
+    }
+
+    /// Notes that the user was told of a login from an address.
+    pub fn tell_of(&mut self, from: &str) {
+        self.told_from = Some(kept_address(from));
     }
 }
 

@@ -64,7 +64,8 @@ fn note(values: &mut Vec<String>, value: &str) {
 /// another did not.
 pub(crate) fn part(digest: &Document) -> Vec<Document> {
     let mut recipients = Vec::new();
-    if !digest.to.is_empty() {
+    // A program of the administrator's may go by the user's name alone.
+    if !digest.to.is_empty() || digest.channel == Method::Command {
         recipients.push((digest.channel, &digest.to));
     }
     for admin in &digest.admins {
@@ -157,6 +158,29 @@ mod tests {
         assert_eq!(parts.len(), 3);
         digest.admins.clear();
         assert!(part(&digest).is_empty());
+    }
+
+    #[test]
+    fn a_program_is_told_of_a_user_who_has_no_address() {
+        let (_, mut digest) = failure(1, "bad_code", "");
+        digest.kind = Kind::Digest;
+        digest.channel = Method::Command;
+        digest.to = String::new();
+        digest.admins = vec!["a@b.example".to_owned()];
+        let told: Vec<_> = part(&digest)
+            .into_iter()
+            .map(|part| (part.channel, part.to, part.user))
+            .collect();
+        let alice = || "alice".to_owned();
+        let expected = [
+            (Method::Command, String::new(), alice()),
+            (Method::Email, "a@b.example".to_owned(), alice()),
+        ];
+        assert_eq!(told, expected);
+        // Mail needs an address: there the administrators are all.
+        digest.channel = Method::Email;
+        assert_eq!(part(&digest).len(), 1);
+        assert_eq!(part(&digest)[0].to, "a@b.example");
     }
 
     #[test]

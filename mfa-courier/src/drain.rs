@@ -1,6 +1,7 @@
 //! `mfa-courier drain`: works off the spool. Whatever happens, `new/` is empty afterwards: what can't be delivered waits
 //! in `deferred/`, and ends in `dead/` after a day. Every step is one that can be the last: killed at any moment, the
-//! next drain goes on where this one was.
+//! next drain goes on where this one was. A spool in which nothing can be changed is left alone: what was delivered from
+//! it would be delivered again and again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -21,11 +22,12 @@ use crate::audit::{SystemLog, say_line, tell};
 use crate::channel::{ChannelName, Delivery};
 use crate::credential::Credentials;
 use crate::digest;
+use crate::obstacles::Obstacles;
 use crate::progress::{NoResult, Progress, until};
 use crate::report::{Class, Ending, Failure, Report, tidy};
 use crate::send::no_result;
 use crate::shed::{self, Environment};
-use crate::spool::{Deferred, Place, Spool, Unusable};
+use crate::spool::{Deferred, Place, Spool, Unusable, name_to_wait_under};
 
 /// The pause after the first try, which is doubled after each further one.
 const FIRST_PAUSE: u64 = 60;
@@ -33,6 +35,9 @@ const FIRST_PAUSE: u64 = 60;
 const LONGEST_PAUSE: u64 = 3600;
 /// How long it is tried.
 const PATIENCE: u64 = 86_400;
+/// How often it is tried at least: under a clock that is wrong, as some are until the network is there, everything is
+/// old.
+const MIN_TRIES: u32 = 5;
 /// How often it is tried where the time of a notice lies in the future, and can't say how old it is.
 const MAX_TRIES: u32 = 40;
 
@@ -76,6 +81,13 @@ fn prepare(path: &Path, environment: Environment) -> Result<Option<Drain>, Failu
             );
             return Err(Failure::config(Class::ConfigUnusable, detail));
         }
+        Err(Unusable::Fixed(path, error)) => {
+            let detail = format!(
+                "{} can't be written: {error}; nothing was delivered",
+                path.display()
+            );
+            return Err(Failure::spool(detail));
+        }
     };
     let credentials = Credentials::files(config.paths.credentials.as_path());
     // What root has in its environment is not meant for this.
@@ -95,7 +107,7 @@ fn prepare(path: &Path, environment: Environment) -> Result<Option<Drain>, Failu
         spool,
         delivery: None,
         setup: (config, texts, credentials),
-        blocked: BTreeMap::new(),
+        obstacles: Obstacles::default(),
         stuck: BTreeSet::new(),
         clock: SystemClock::new(),
         log: SystemLog::new(),
@@ -111,8 +123,8 @@ struct Drain {
     delivery: Option<Delivery>,
     /// What a delivery is made of.
     setup: (Config, Texts, Credentials),
-    /// What every further message would meet, by channel.
-    blocked: BTreeMap<ChannelName, Failure>,
+    /// What further messages would meet.
+    obstacles: Obstacles,
     /// What can't be moved out of `new/`.
     stuck: BTreeSet<OsString>,
     clock: SystemClock,
@@ -130,25 +142,36 @@ struct Notice {
     document: Document,
 }
 
+/// What was delivered can't be removed, or moved: nothing more may be delivered.
+struct Stopped;
+
 impl Drain {
     fn run(&mut self) -> u8 {
-        let now = self.now();
-        let swept = self.spool.sweep(now);
-        self.note(swept, "clearing tmp");
-        // First of all: what is in a digest must not be told again.
-        self.finish_digests();
-        loop {
-            let is_empty = self.take_new();
-            self.bundle_failures();
-            self.try_waiting();
-            if is_empty {
-                break;
-            }
+        if self.work().is_err() {
+            say_line(format_args!(
+                "the spool can't be changed; nothing more is delivered"
+            ));
         }
         if let Some(mut delivery) = self.delivery.take() {
             delivery.close(Instant::now() + self.deadline);
         }
         self.worst.map_or(0, Ending::exit_code)
+    }
+
+    fn work(&mut self) -> Result<(), Stopped> {
+        let now = self.now();
+        let swept = self.spool.sweep(now);
+        self.note(swept, "clearing tmp and dead");
+        // First of all: what is in a digest must not be told again.
+        self.finish_digests();
+        loop {
+            let is_empty = self.take_new()?;
+            self.bundle_failures();
+            self.try_waiting()?;
+            if is_empty {
+                return Ok(());
+            }
+        }
     }
 
     fn now(&self) -> u64 {
@@ -157,6 +180,7 @@ impl Drain {
 
     fn note_ending(&mut self, ending: Ending) {
         self.worst = match (self.worst, ending) {
+            (Some(Ending::Spool), _) | (_, Ending::Spool) => Some(Ending::Spool),
             (Some(Ending::Config), _) | (_, Ending::Config) => Some(Ending::Config),
             (_, Ending::Retry) => Some(Ending::Retry),
             // What was refused is not left to be done.
@@ -169,16 +193,16 @@ impl Drain {
         result
             .map_err(|error| {
                 say_line(format_args!("{doing}: {error}"));
-                self.note_ending(Ending::Retry);
+                self.note_ending(Ending::Spool);
             })
             .ok()
     }
 
     /// Takes everything out of `new/`, once; whether there was nothing.
-    fn take_new(&mut self) -> bool {
+    fn take_new(&mut self) -> Result<bool, Stopped> {
         let names = self.spool.names(Place::New);
         let Some(names) = self.note(names, "reading new") else {
-            return true;
+            return Ok(true);
         };
         let mut is_empty = true;
         for file in names {
@@ -189,29 +213,35 @@ impl Drain {
             let text = file.to_str();
             let name = text.and_then(NoticeName::parse);
             if let (Some(text), Some(name)) = (text, name) {
-                self.take(Place::New, text, name, 0);
+                self.take(Place::New, text, name, 0)?;
             } else {
                 self.bury_unread(Place::New, &file, "its name is none of a notice");
             }
             // What could not be moved is not looked at again: there would be no end.
             self.stuck.insert(file);
         }
-        is_empty
+        Ok(is_empty)
     }
 
     /// Takes one notice: a failure waits for its digest, everything else is delivered.
-    fn take(&mut self, place: Place, file: &str, name: NoticeName, tries: u32) {
+    fn take(
+        &mut self,
+        place: Place,
+        file: &str,
+        name: NoticeName,
+        tries: u32,
+    ) -> Result<(), Stopped> {
         let document = match self.spool.read(place, file, &name) {
             Ok(document) => document,
             Err(what) => {
                 self.bury_unread(place, OsStr::new(file), &what);
-                return;
+                return Ok(());
             }
         };
         if name.kind == Kind::Failure {
             let deferred = self.spool.defer(place, file, &name.to_string());
             self.note(deferred, "keeping a failure for its digest");
-            return;
+            return Ok(());
         }
         self.deliver(&Notice {
             place,
@@ -219,56 +249,71 @@ impl Drain {
             name,
             tries,
             document,
-        });
+        })
     }
 
-    fn deliver(&mut self, notice: &Notice) {
-        let report = self.report(&notice.document);
+    fn deliver(&mut self, notice: &Notice) -> Result<(), Stopped> {
+        let (report, is_tried) = self.report(&notice.document);
         let Err(failure) = report.result.clone() else {
             let removed = self.spool.remove(notice.place, &notice.file);
-            self.note(removed, "removing what is delivered");
-            return;
+            return self
+                .note(removed, "removing what is delivered")
+                .ok_or(Stopped);
         };
         say(&format!("{}: ", notice.name), &report);
-        if let Some(channel) = report.channel
-            && failure.class.is_of_the_channel()
-        {
-            self.blocked
-                .entry(channel)
-                .or_insert_with(|| failure.clone());
-        }
         self.note_ending(failure.ending);
-        if failure.ending == Ending::Refused || self.is_too_old(notice) {
-            self.bury(notice, report.channel, &failure);
-            return;
+        let now = self.now();
+        let age = now.checked_sub(notice.document.time);
+        // Nobody has tried what only met an obstacle. Past its day it counts all the same: a channel that is never set
+        // up again must not fill the spool.
+        let counts = is_tried || age.is_none_or(|age| age > PATIENCE);
+        let tries = notice.tries.saturating_add(u32::from(counts));
+        if failure.ending == Ending::Refused || is_over(age, tries) {
+            return self.bury(notice, report.channel, &failure).ok_or(Stopped);
         }
-        let tries = notice.tries.saturating_add(1);
         let name = WaitingName {
-            next: self.now().saturating_add(pause_after(tries)),
+            next: now.saturating_add(pause_after(tries)),
             tries,
-            notice: notice.name.clone(),
+            notice: name_to_wait_under(notice.name.clone()),
         };
         let deferred = self
             .spool
             .defer(notice.place, &notice.file, &name.to_string());
-        self.note(deferred, "keeping a notice for another time");
+        self.note(deferred, "keeping a notice for another time")
+            .ok_or(Stopped)
     }
 
-    /// Delivers a document, unless it is known that its channel is of no use.
-    fn report(&mut self, document: &Document) -> Report {
-        let channel = ChannelName::of(document, &self.setup.0);
-        if let Some(failure) = channel.and_then(|channel| self.blocked.get(&channel)) {
-            return Report::failure(channel, failure.clone());
+    /// Delivers a document, unless it is known what it would meet; and whether it was tried.
+    fn report(&mut self, document: &Document) -> (Report, bool) {
+        let Some(channel) = ChannelName::of(document, &self.setup.0) else {
+            return (self.try_out(document, &Progress::default()), true);
+        };
+        if let Some(failure) = self.obstacles.before(channel, document) {
+            return (Report::failure(Some(channel), failure.clone()), false);
         }
+        let progress = Progress::at("while composing the message").with_own_groups();
+        let report = self.try_out(document, &progress);
+        match &report.result {
+            Ok(_) => self.obstacles.passed(channel),
+            Err(failure) => {
+                let is_with_message = progress.is_with_message();
+                self.obstacles
+                    .met(channel, document, failure, is_with_message);
+            }
+        }
+        (report, true)
+    }
+
+    /// Delivers a document.
+    fn try_out(&mut self, document: &Document, progress: &Progress) -> Report {
         let mut delivery = self.delivery.take().unwrap_or_else(|| {
             let (config, texts, credentials) = self.setup.clone();
             Delivery::new(config, texts, credentials)
         });
-        let progress = Progress::at("while composing the message").with_own_groups();
         let end = Instant::now() + self.deadline;
-        let (at, document) = (progress.clone(), document.clone());
+        let (at, owned) = (progress.clone(), document.clone());
         let result = until(end, move || {
-            let report = delivery.deliver(&document, end, &at);
+            let report = delivery.deliver(&owned, end, &at);
             (report, delivery)
         });
         match result {
@@ -280,33 +325,33 @@ impl Drain {
                 if none == NoResult::Overdue {
                     progress.kill_program();
                 }
-                Report::failure(channel, no_result(&none, &progress))
+                let channel = ChannelName::of(document, &self.setup.0);
+                Report::failure(channel, no_result(&none, progress))
             }
         }
     }
 
-    fn is_too_old(&self, notice: &Notice) -> bool {
-        match self.now().checked_sub(notice.document.time) {
-            Some(age) => age > PATIENCE,
-            None => notice.tries >= MAX_TRIES,
-        }
-    }
-
-    fn bury(&mut self, notice: &Notice, channel: Option<ChannelName>, failure: &Failure) {
-        let new_name = OsString::from(notice.name.to_string());
+    fn bury(
+        &mut self,
+        notice: &Notice,
+        channel: Option<ChannelName>,
+        failure: &Failure,
+    ) -> Option<()> {
+        // Its name may have lost the user while it waited.
+        let new_name = OsString::from(NoticeName::of(&notice.document).to_string());
         let buried = self
             .spool
             .bury(notice.place, OsStr::new(&notice.file), &new_name);
-        if self.note(buried, "putting a notice into dead").is_some() {
-            let document = Some(&notice.document);
-            tell(
-                &mut self.log,
-                Event::NoticeFailed,
-                document,
-                channel,
-                failure,
-            );
-        }
+        self.note(buried, "putting a notice into dead")?;
+        let document = Some(&notice.document);
+        tell(
+            &mut self.log,
+            Event::NoticeFailed,
+            document,
+            channel,
+            failure,
+        );
+        Some(())
     }
 
     /// Puts away what is no notice.
@@ -391,7 +436,7 @@ impl Drain {
             let waiting = WaitingName {
                 next: 0,
                 tries: 0,
-                notice: NoticeName::of(&part),
+                notice: name_to_wait_under(NoticeName::of(&part)),
             };
             self.spool
                 .write(&waiting.to_string(), part.to_json().as_bytes())?;
@@ -443,7 +488,7 @@ impl Drain {
     }
 
     /// Tries what waits, where its time has come.
-    fn try_waiting(&mut self) {
+    fn try_waiting(&mut self) -> Result<(), Stopped> {
         for (_, meaning) in self.deferred() {
             let Deferred::Waiting(waiting) = meaning else {
                 continue;
@@ -452,9 +497,10 @@ impl Drain {
             // Later than any pause: the clock was set meanwhile.
             if waiting.next <= now || waiting.next > now.saturating_add(LONGEST_PAUSE) {
                 let file = waiting.to_string();
-                self.take(Place::Deferred, &file, waiting.notice, waiting.tries);
+                self.take(Place::Deferred, &file, waiting.notice, waiting.tries)?;
             }
         }
+        Ok(())
     }
 }
 
@@ -463,6 +509,15 @@ fn tell_unreadable(log: &mut SystemLog, detail: &str) {
     let event = Event::NoticeFailed;
     let line = courier_line(event, None, None, None, "unreadable", &tidy(detail));
     log.write(event.severity(), &line);
+}
+
+/// Whether it has been tried for long enough, and often enough.
+fn is_over(age: Option<u64>, tries: u32) -> bool {
+    match age {
+        Some(age) => age > PATIENCE && tries >= MIN_TRIES,
+        // It comes from the future, and how old it is can't be told.
+        None => tries > MAX_TRIES,
+    }
 }
 
 /// 1, 2, 4 … minutes, and at most an hour.

@@ -7,6 +7,7 @@ mod cli;
 mod credential;
 mod digest;
 mod drain;
+mod obstacles;
 mod progress;
 mod report;
 mod send;

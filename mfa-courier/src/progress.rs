@@ -21,6 +21,7 @@ struct Stage {
     doing: String,
     program: Option<Pid>,
     has_own_groups: bool,
+    is_with_message: bool,
 }
 
 impl Progress {
@@ -45,9 +46,23 @@ impl Progress {
         self.stage().channel
     }
 
-    /// What is done from here on, in words that follow on "timeout".
+    /// What is done from here on, in words that follow on "timeout". Any other message would go this way too.
     pub(crate) fn doing(&self, what: impl Into<String>) {
-        self.stage().doing = what.into();
+        let mut stage = self.stage();
+        stage.doing = what.into();
+        stage.is_with_message = false;
+    }
+
+    /// What is done from here on with this message: what goes wrong may be its own, or its recipient's.
+    pub(crate) fn doing_with_message(&self, what: impl Into<String>) {
+        let mut stage = self.stage();
+        stage.doing = what.into();
+        stage.is_with_message = true;
+    }
+
+    /// Whether what is being done is done with this message, and not on the way there.
+    pub(crate) fn is_with_message(&self) -> bool {
+        self.stage().is_with_message
     }
 
     /// What is being done.

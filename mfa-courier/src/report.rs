@@ -17,6 +17,8 @@ pub(crate) enum Ending {
     Refused,
     /// Not before an administrator changed something.
     Config,
+    /// The spool can't be changed: whatever is delivered would be delivered again and again.
+    Spool,
 }
 
 impl Ending {
@@ -25,15 +27,17 @@ impl Ending {
             Self::Retry => "retry",
             Self::Refused => "refused",
             Self::Config => "config",
+            Self::Spool => "spool",
         }
     }
 
-    /// As sysexits.h has it: `EX_TEMPFAIL`, `EX_UNAVAILABLE`, `EX_CONFIG`.
+    /// As sysexits.h has it: `EX_TEMPFAIL`, `EX_UNAVAILABLE`, `EX_CONFIG`, `EX_IOERR`.
     pub(crate) fn exit_code(self) -> u8 {
         match self {
             Self::Retry => 75,
             Self::Refused => 69,
             Self::Config => 78,
+            Self::Spool => 74,
         }
     }
 }
@@ -107,22 +111,14 @@ classes! {
     NoUser = "no_user",
     /// The user to become is root.
     UserIsRoot = "user_is_root",
+    /// The spool's folders.
+    Spool = "spool",
     /// `mfa.toml` can't be used.
     ConfigUnusable = "config_unusable",
     /// The document can't be used.
     Document = "document",
     /// Privileges could not be given up.
     Privileges = "privileges",
-}
-
-impl Class {
-    /// Whether the next message would meet the same: what stands in the way is the channel's, not the message's.
-    pub(crate) fn is_of_the_channel(self) -> bool {
-        !matches!(
-            self,
-            Self::Temporary | Self::Refused | Self::Document | Self::Program
-        )
-    }
 }
 
 /// Why a message was not accepted.
@@ -145,6 +141,10 @@ impl Failure {
 
     pub(crate) fn config(class: Class, detail: impl Into<String>) -> Self {
         Self::new(Ending::Config, class, detail)
+    }
+
+    pub(crate) fn spool(detail: impl Into<String>) -> Self {
+        Self::new(Ending::Spool, Class::Spool, detail)
     }
 
     fn new(ending: Ending, class: Class, detail: impl Into<String>) -> Self {

@@ -3,11 +3,13 @@
 //!
 //! Names in `new/` are `KIND~USER~ID`. In `deferred/` there are failures that wait for a digest under that name, digests
 //! that are still to be parted among their recipients (`digest~USER~ID`), notices that wait for their next try
-//! (`NEXT~TRIES~KIND~USER~ID`), and when a user was last told of failures (`sent~USER`).
+//! (`NEXT~TRIES~KIND~USER~ID`), and when a user was last told of failures (`sent~USER`). Where the name of one that
+//! waits would be too long for a file, it leaves out the user.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
@@ -17,8 +19,10 @@ use mfa_core::courier::{
     Document, Kind, MAX_DOCUMENT, NoticeName, SpoolName, WaitingName, sent_name,
 };
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
-use nix::unistd::geteuid;
+use nix::fcntl::{AT_FDCWD, Flock, FlockArg};
+use nix::sys::stat::{UtimensatFlags, utimensat};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{AccessFlags, access, geteuid};
 use zeroize::Zeroizing;
 
 use crate::send::parse_any;
@@ -29,8 +33,14 @@ const UNFINISHED: &str = "courier~";
 pub(crate) const MAX_DIGEST: usize = 1024 * 1024;
 /// What somebody began to write and left: nobody takes a day.
 const LEFT_BEHIND: Duration = Duration::from_secs(86_400);
+/// How long `dead/` is kept: a month to look into what went wrong.
+const REST: Duration = Duration::from_secs(30 * 86_400);
 /// Files of one name that `dead/` keeps.
 const MAX_NAMESAKES: u32 = 1000;
+/// Bytes of a file's name at most (`NAME_MAX`, limits.h).
+const MAX_NAME: usize = 255;
+/// Bytes of these that are left for what stands before or behind a notice's own name: two numbers with a `~` each.
+const MAX_NUMBERS: usize = 32;
 
 /// What a name in `deferred/` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +96,16 @@ pub(crate) enum Unusable {
     Busy,
     /// A folder.
     Folder(PathBuf, io::Error),
+    /// A folder in which nothing can be changed.
+    Fixed(PathBuf, io::Error),
+}
+
+/// A notice's name as a part of longer ones: without the user where those would be too long.
+pub(crate) fn name_to_wait_under(mut name: NoticeName) -> NoticeName {
+    if name.to_string().len() + MAX_NUMBERS > MAX_NAME {
+        name.user.clear();
+    }
+    name
 }
 
 /// The spool, for one process at a time.
@@ -104,6 +124,10 @@ impl Spool {
             if !status.is_dir() || status.uid() != geteuid().as_raw() {
                 return Err(Unusable::Folder(path, io::Error::from(Errno::ENOTDIR)));
             }
+            // What is delivered has to be removed, or it is delivered again and again. This fails where the file
+            // system is mounted for reading too.
+            access(&path, AccessFlags::W_OK | AccessFlags::X_OK)
+                .map_err(|error| Unusable::Fixed(path, error.into()))?;
         }
         let path = root.join(Place::Deferred.name());
         let folder = File::open(&path).map_err(|error| Unusable::Folder(path.clone(), error))?;
@@ -147,7 +171,10 @@ impl Spool {
             },
         )?;
         let document = parse_any(&bytes)?;
-        if NoticeName::of(&document) != *notice {
+        let own = NoticeName::of(&document);
+        let is_own =
+            own == *notice || place == Place::Deferred && name_to_wait_under(own) == *notice;
+        if !is_own {
             return Err("it is named like another one".to_owned());
         }
         match document.kind {
@@ -207,16 +234,30 @@ impl Spool {
 
     /// Moves anything to `dead/`, unopened.
     pub(crate) fn bury(&self, place: Place, name: &OsStr, new_name: &OsStr) -> io::Result<()> {
-        let mut target = self.path(Place::Dead, new_name);
+        let source = self.path(place, name);
+        // It rests from now on. What is not the courier's own can't be told so, and rests by the age that it has.
+        let now = TimeSpec::UTIME_NOW;
+        let _ = utimensat(
+            AT_FDCWD,
+            &source,
+            &now,
+            &now,
+            UtimensatFlags::NoFollowSymlink,
+        );
+        // Whatever it is named: there is to be room for a number.
+        let bytes = new_name.as_bytes();
+        let bytes = bytes.get(..MAX_NAME - MAX_NUMBERS).unwrap_or(bytes);
+        let new_name = OsString::from_vec(bytes.to_vec());
+        let mut target = self.path(Place::Dead, &new_name);
         for number in 1..MAX_NAMESAKES {
             if fs::symlink_metadata(&target).is_err() {
                 break;
             }
-            let mut name = new_name.to_owned();
+            let mut name = new_name.clone();
             name.push(format!("~{number}"));
             target = self.path(Place::Dead, name);
         }
-        fs::rename(self.path(place, name), target)
+        fs::rename(source, target)
     }
 
     /// Removes a file; one that is gone already is no error.
@@ -244,12 +285,17 @@ impl Spool {
     }
 
     /// Removes what was begun and will never be finished: the courier's own, since nobody else is at work, and what
-    /// root left a day ago.
+    /// root left a day ago. And what has been dead for long enough.
     pub(crate) fn sweep(&self, now: u64) -> io::Result<()> {
+        self.sweep_folder(Place::Tmp, now, LEFT_BEHIND)?;
+        self.sweep_folder(Place::Dead, now, REST)
+    }
+
+    fn sweep_folder(&self, place: Place, now: u64, patience: Duration) -> io::Result<()> {
         let now = UNIX_EPOCH + Duration::from_secs(now);
-        for name in self.names(Place::Tmp)? {
-            let path = self.path(Place::Tmp, &name);
-            let is_own = name == UNFINISHED;
+        for name in self.names(place)? {
+            let path = self.path(place, &name);
+            let is_own = place == Place::Tmp && name == UNFINISHED;
             let status = match fs::symlink_metadata(&path) {
                 Ok(status) if !status.is_dir() => status,
                 _ => continue,
@@ -258,7 +304,7 @@ impl Spool {
                 .modified()
                 .ok()
                 .and_then(|time| now.duration_since(time).ok());
-            if is_own || age.is_some_and(|age| age > LEFT_BEHIND) {
+            if is_own || age.is_some_and(|age| age > patience) {
                 fs::remove_file(&path).or_else(|error| match error.kind() {
                     io::ErrorKind::NotFound => Ok(()),
                     _ => Err(error),
@@ -386,5 +432,69 @@ mod tests {
         assert_eq!(spool.names(Place::Tmp).unwrap(), ["of-root"]);
         spool.sweep(modified + 100_000).unwrap();
         assert!(spool.names(Place::Tmp).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_has_been_dead_for_a_month_is_removed() {
+        let (folder, spool) = spool();
+        let old = folder.path().join("new/old");
+        let file = File::create(&old).unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(5))
+            .unwrap();
+        // It may be old: what counts is how long it has been there.
+        let name = OsStr::new("old");
+        spool.bury(Place::New, name, name).unwrap();
+        let status = fs::metadata(folder.path().join("dead/old")).unwrap();
+        let buried = u64::try_from(status.mtime()).unwrap();
+        spool.sweep(buried + 29 * 86_400).unwrap();
+        assert_eq!(spool.names(Place::Dead).unwrap(), ["old"]);
+        spool.sweep(buried + 31 * 86_400).unwrap();
+        assert!(spool.names(Place::Dead).unwrap().is_empty());
+    }
+
+    #[test]
+    fn any_name_can_be_buried_and_twice() {
+        let (folder, spool) = spool();
+        let long = "x".repeat(MAX_NAME);
+        for _ in 0..2 {
+            fs::write(folder.path().join("new").join(&long), "").unwrap();
+            spool
+                .bury(Place::New, OsStr::new(&long), OsStr::new(&long))
+                .unwrap();
+        }
+        assert!(spool.names(Place::New).unwrap().is_empty());
+        assert_eq!(spool.names(Place::Dead).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn the_longest_name_of_a_notice_that_waits_is_short_enough() {
+        let long = NoticeName::parse(&format!("digest~{}~{ID}-1234567", "u".repeat(200))).unwrap();
+        let name_of = |notice| WaitingName {
+            next: 99_999_999_999,
+            tries: u32::MAX,
+            notice: name_to_wait_under(notice),
+        };
+        let name = name_of(long).to_string();
+        assert!(name.len() <= MAX_NAME, "{name}");
+        assert!(matches!(
+            Deferred::of(OsStr::new(&name)),
+            Deferred::Waiting(_)
+        ));
+        let ordinary = NoticeName::parse(&format!("digest~alice~{ID}-1")).unwrap();
+        assert_eq!(name_of(ordinary.clone()).notice, ordinary);
+    }
+
+    #[test]
+    fn only_a_name_that_is_too_long_may_leave_out_the_user() {
+        let (folder, spool) = spool();
+        let place = folder.path().join("deferred");
+        for (user, is_read) in [("alice".to_owned(), false), ("u".repeat(200), true)] {
+            let mut document = Document::new(Kind::Login, ID.to_owned(), 5);
+            document.user = user;
+            let notice = NoticeName::parse(&format!("login~~{ID}")).unwrap();
+            fs::write(place.join("x"), document.to_json().as_bytes()).unwrap();
+            let read = spool.read(Place::Deferred, "x", &notice);
+            assert_eq!(read.is_ok(), is_read, "{read:?}");
+        }
     }
 }

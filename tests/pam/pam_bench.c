@@ -7,9 +7,10 @@
  *       login SERVICE USER CODE [SAVED FILE]     before the clock starts, SAVED is written over FILE, in place
  *                                                -> RESULT A B   A: nanoseconds of pam_authenticate alone; B: of the
  *                                                   whole login, pam_start_confdir to pam_end
- *       prompt SERVICE USER                      Enter at the first prompt, hangs up at the second
+ *       prompt SERVICE USER [PAUSE]              Enter at the first prompt, hangs up at the second
  *                                                -> RESULT A B   A: nanoseconds until the first prompt; B: from Enter
- *                                                   to the second
+ *                                                   to the second. With a pause in milliseconds, Enter at the second
+ *                                                   prompt too, so much later, then hangs up; B: from there to the third
  *       floor FILE                               -> 0 A A        2048 bytes in place and fdatasync
  *   pam_bench --once CONFDIR SERVICE USER CODE   one login, for the time of a whole process; exit 0 when let in
  *   pam_bench --dlopen MODULE                    -> 0 A A        in this fresh process
@@ -33,8 +34,8 @@ enum { SLOT = 2048 };
 
 static const char *code;
 /* When prompts came, for `prompt`; and how many were answered with Enter. */
-static long long prompted[2];
-static int prompts, hangs_up;
+static long long prompted[3];
+static int prompts, hangs_up, pause_ms;
 
 static void die(const char *what)
 {
@@ -54,9 +55,12 @@ static int converse(int count, const struct pam_message **messages, struct pam_r
 	(void)data;
 	if (hangs_up) {
 		prompted[prompts] = now();
-		if (prompts == 1)
+		if (prompts == (pause_ms > 0 ? 2 : 1))
 			return PAM_CONV_ERR;
-		prompts++;
+		if (prompts++ == 1) {
+			usleep((useconds_t)pause_ms * 1000);
+			prompted[1] = now();
+		}
 	}
 	struct pam_response *replies = calloc((size_t)count, sizeof *replies);
 	if (replies == NULL)
@@ -116,9 +120,10 @@ static void login(const char *confdir, const char *service, const char *user, co
 	printf("%d %lld %lld\n", result, after - before, last - first);
 }
 
-static void prompt(const char *confdir, const char *service, const char *user)
+static void prompt(const char *confdir, const char *service, const char *user, int pause)
 {
 	prompts = 0;
+	pause_ms = pause;
 	hangs_up = 1;
 	code = "";
 	pam_handle_t *handle = start(confdir, service, user);
@@ -126,10 +131,10 @@ static void prompt(const char *confdir, const char *service, const char *user)
 	int result = pam_authenticate(handle, 0);
 	hangs_up = 0;
 	pam_end(handle, result);
-	if (prompts != 1)
+	if (prompts != (pause > 0 ? 2 : 1))
 		die("one prompt and another");
-	/* Enter is pressed the moment the first prompt is there. */
-	printf("%d %lld %lld\n", result, prompted[0] - before, prompted[1] - prompted[0]);
+	/* Enter is pressed the moment a prompt is there, or after the pause. */
+	printf("%d %lld %lld\n", result, prompted[0] - before, prompted[prompts] - prompted[prompts - 1]);
 }
 
 static void write_floor(const char *path)
@@ -184,8 +189,8 @@ int main(int argc, char **argv)
 			if (count == 6)
 				restore(words[4], words[5]);
 			login(argv[1], words[1], words[2], words[3]);
-		} else if (count == 3 && strcmp(words[0], "prompt") == 0)
-			prompt(argv[1], words[1], words[2]);
+		} else if ((count == 3 || count == 4) && strcmp(words[0], "prompt") == 0)
+			prompt(argv[1], words[1], words[2], count == 4 ? atoi(words[3]) : 0);
 		else if (count == 2 && strcmp(words[0], "floor") == 0)
 			write_floor(words[1]);
 		else

@@ -33,11 +33,11 @@ impl Courier for Watched {
         started
     }
 
-    fn poll(&mut self) -> Option<Report> {
+    fn poll(&mut self) -> Vec<(Method, Report)> {
         self.courier.poll()
     }
 
-    fn finish(&mut self) -> Option<Report> {
+    fn finish(&mut self) -> Vec<(Method, Report)> {
         self.courier.finish()
     }
 

@@ -195,7 +195,7 @@ fn a_code_is_good_for_the_service_that_asked_and_no_other() {
         let sent = send_code(request, setting, ports, trail, (None, "K7QM"));
         // Whoever ends the courier too early gets no message.
         let patience = Instant::now() + Duration::from_secs(20);
-        while ports.courier.poll().is_none() && Instant::now() < patience {
+        while ports.courier.poll().is_empty() && Instant::now() < patience {
             std::thread::sleep(Duration::from_millis(5));
         }
         sent

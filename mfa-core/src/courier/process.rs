@@ -20,9 +20,10 @@ use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::{Courier, Document, Report, SpoolError, spool};
+use super::{Courier, Document, Kind, Report, SpoolError, spool};
 use crate::config::Config;
 use crate::critical::CriticalSection;
+use crate::record::Method;
 use crate::secure_file::{FileError, Owner, folder_of};
 
 /// The courier's line is shorter.
@@ -66,7 +67,7 @@ pub struct Process {
     config_path: PathBuf,
     spool: PathBuf,
     owner: Owner,
-    running: Option<Running>,
+    running: Vec<Running>,
 }
 
 #[derive(Debug)]
@@ -75,6 +76,10 @@ struct Running {
     socket: UnixStream,
     answer: Vec<u8>,
     has_told: bool,
+    is_reaped: bool,
+    method: Method,
+    /// What comes of it is told: it is somebody's.
+    is_told: bool,
 }
 
 impl Process {
@@ -86,19 +91,21 @@ impl Process {
             config_path: config_path.to_owned(),
             spool: config.paths.spool.as_path().to_owned(),
             owner,
-            running: None,
+            running: Vec::new(),
         }
     }
 
-    /// Waits for what comes of the delivery, this long at most.
+    /// Waits for what comes of the last delivery, whatever it is of, this long at most; then ends it.
     pub fn wait(&mut self, patience: Duration) -> Option<Report> {
-        if let Some(running) = &mut self.running {
-            running.wait(patience);
-        }
-        self.finish()
+        let mut running = self.running.pop()?;
+        running.is_told = true;
+        running.wait(patience);
+        let report = running.report();
+        running.end();
+        Some(report.unwrap_or_else(ended))
     }
 
-    fn spawn(&self) -> Result<Running, StartError> {
+    fn spawn(&self, document: &Document) -> Result<Running, StartError> {
         let (folder, name) = folder_of(&self.program, self.owner).map_err(StartError::Program)?;
         folder.check_program(&name).map_err(StartError::Program)?;
         let fail = |error: std::io::Error| StartError::System(error.to_string());
@@ -112,6 +119,9 @@ impl Process {
             socket,
             answer: Vec::new(),
             has_told: false,
+            is_reaped: false,
+            method: document.channel,
+            is_told: document.kind != Kind::Nothing,
         })
     }
 
@@ -146,39 +156,43 @@ impl Process {
 
 impl Courier for Process {
     fn start(&mut self, document: &Document) -> Result<(), StartError> {
-        let _ = self.finish();
         let fail = |errno: Errno| StartError::System(errno.desc().to_owned());
         // What is started here must not be the caller's to stop, until it has become somebody else.
         let section = CriticalSection::enter().map_err(fail)?;
-        let started = self.spawn().and_then(|mut running| {
+        let started = self.spawn(document).and_then(|mut running| {
             let sent = running.hand_over(document.to_json().as_bytes());
-            // Kept in any case: it has to be reaped.
-            self.running = Some(running);
+            if sent.is_ok() {
+                self.running.push(running);
+            } else {
+                running.end();
+            }
             sent.map_err(fail)
         });
         section.leave().map_err(fail)?;
-        if started.is_err() {
-            let _ = self.finish();
-        }
         started
     }
 
-    fn poll(&mut self) -> Option<Report> {
-        self.running.as_mut()?.report()
+    fn poll(&mut self) -> Vec<(Method, Report)> {
+        let reports = self.running.iter_mut().filter_map(|running| {
+            let report = running.report()?;
+            running.is_told.then_some((running.method, report))
+        });
+        reports.collect()
     }
 
-    fn finish(&mut self) -> Option<Report> {
-        let mut running = self.running.take()?;
-        let report = running.report();
-        let had_told = running.has_told;
-        running.end();
-        report.or_else(|| {
-            (!had_told).then(|| Report {
-                is_accepted: false,
-                reason: "ended".to_owned(),
-                detail: "the login was over before the message was out".to_owned(),
-            })
-        })
+    fn finish(&mut self) -> Vec<(Method, Report)> {
+        let mut reports = self.poll();
+        // All of them first, so that they end side by side.
+        for running in &mut self.running {
+            running.kill();
+        }
+        for mut running in std::mem::take(&mut self.running) {
+            if !running.has_told && running.is_told {
+                reports.push((running.method, ended()));
+            }
+            running.end();
+        }
+        reports
     }
 
     fn spool(&mut self, notice: &Document, is_wanted: bool) -> Result<(), SpoolError> {
@@ -189,6 +203,14 @@ impl Courier for Process {
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.finish();
+    }
+}
+
+fn ended() -> Report {
+    Report {
+        is_accepted: false,
+        reason: "ended".to_owned(),
+        detail: "the login was over before the message was out".to_owned(),
     }
 }
 
@@ -228,23 +250,21 @@ impl Running {
         }))
     }
 
-    /// Reads what there is; whether that was all.
+    /// Reads what there is; whether that was all that matters.
     fn read(&mut self) -> bool {
         let mut bytes = [0; MAX_LINE];
-        loop {
+        while self.answer.len() < MAX_LINE {
             match self.socket.read(&mut bytes) {
                 Ok(0) => return true,
-                Ok(count) => {
-                    if self.answer.len() < MAX_LINE {
-                        self.answer
-                            .extend_from_slice(bytes.get(..count).unwrap_or_default());
-                    }
-                }
+                Ok(count) => self
+                    .answer
+                    .extend_from_slice(bytes.get(..count).unwrap_or_default()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
                 Err(_) => return true,
             }
         }
+        true
     }
 
     fn line(&self) -> Option<String> {
@@ -255,33 +275,48 @@ impl Running {
 
     /// Waits until there is a line, or there will be none.
     fn wait(&mut self, patience: Duration) {
-        let mut bytes = [0; MAX_LINE];
-        let ready = self
-            .socket
-            .set_nonblocking(false)
-            .and_then(|()| self.socket.set_read_timeout(Some(patience)));
-        // Each read gets all the patience: the courier writes its line at once.
-        while ready.is_ok() && self.line().is_none() {
-            match self.socket.read(&mut bytes) {
+        // The courier writes its line at once: what comes in pieces is waited for a few times.
+        for _ in 0..4 {
+            let ready = self
+                .socket
+                .set_nonblocking(false)
+                .and_then(|()| self.socket.set_read_timeout(Some(patience)));
+            let mut bytes = [0; MAX_LINE];
+            match ready.and_then(|()| self.socket.read(&mut bytes)) {
                 Ok(count) if count > 0 => self
                     .answer
                     .extend_from_slice(bytes.get(..count).unwrap_or_default()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 _ => break,
             }
+            if self.line().is_some() {
+                break;
+            }
         }
+        // Where this fails, reading ends at the timeout.
         let _ = self.socket.set_nonblocking(true);
     }
 
-    /// Ends the process with all that it has started, and reaps it, whatever the host does with SIGCHLD.
+    /// Ends the process with all that it has started. While it was not reaped, its number is nobody else's; where
+    /// the host reaped it, or has it done by ignoring SIGCHLD, there is nothing to end.
+    fn kill(&mut self) {
+        if self.is_reaped {
+            return;
+        }
+        if waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) != Ok(WaitStatus::StillAlive) {
+            self.is_reaped = true;
+            return;
+        }
+        // Its group is its own from setsid(2) on; a program of the administrator's is in it.
+        let _ = kill(Pid::from_raw(-self.pid.as_raw()), Signal::SIGKILL);
+        let _ = kill(self.pid, Signal::SIGKILL);
+    }
+
+    /// The same, and reaps it, whatever the host does with SIGCHLD.
     fn end(&mut self) {
-        // While it was not reaped, its number is nobody else's. Where the host reaped it, or has it done by
-        // ignoring SIGCHLD, waiting fails, and nothing is left to do.
-        if waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) == Ok(WaitStatus::StillAlive) {
-            // Its group is its own from setsid(2) on; a program of the administrator's is in it.
-            let _ = kill(Pid::from_raw(-self.pid.as_raw()), Signal::SIGKILL);
-            let _ = kill(self.pid, Signal::SIGKILL);
-            while waitpid(self.pid, None) == Err(Errno::EINTR) {}
+        self.kill();
+        while !self.is_reaped {
+            self.is_reaped = waitpid(self.pid, None) != Err(Errno::EINTR);
         }
     }
 }

@@ -20,10 +20,14 @@ pub const DEAD: &str = "dead";
 
 /// Notices that may wait in all.
 pub const MAX_NOTICES: usize = 1000;
-/// Of these, failures at most: guessers are not to keep everything else out.
+/// Of these, notices of logins at most: who logs in and out is not to keep everything else out, …
+const MAX_LOGINS: usize = 900;
+/// … and guessers even less.
 pub const MAX_FAILURES: usize = 800;
-/// Failures of one user at most, until the courier has taken them over.
-const MAX_FAILURES_OF_ONE: usize = 32;
+/// Notices of one kind for one user at most.
+const MAX_OF_ONE: usize = 32;
+/// Names that are looked at: the courier's user may have put there as many as it likes.
+const MAX_NAMES: usize = 2 * MAX_NOTICES;
 
 /// Why a notice is not in the spool.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +36,8 @@ pub enum SpoolError {
     File(FileError),
     /// So many wait already.
     Full,
+    /// So many of this kind wait already for this user.
+    FullForUser,
     /// The document is larger than what is taken.
     TooLarge,
     /// The caller's signals could not be kept off.
@@ -45,6 +51,10 @@ impl fmt::Display for SpoolError {
             Self::Full => write!(
                 f,
                 "too many notices wait in the spool ({MAX_NOTICES} at most); see `mfa-admin notify queue`"
+            ),
+            Self::FullForUser => write!(
+                f,
+                "{MAX_OF_ONE} notices of this kind wait for this user already; see `mfa-admin notify queue`"
             ),
             Self::TooLarge => write!(f, "the notice is larger than {MAX_DOCUMENT} bytes"),
             Self::Unprotected(errno) => write!(
@@ -70,7 +80,7 @@ impl SpoolError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::File(_) | Self::Unprotected(_) => "spool_unusable",
-            Self::Full => "spool_full",
+            Self::Full | Self::FullForUser => "spool_full",
             Self::TooLarge => "too_large",
         }
     }
@@ -103,49 +113,52 @@ fn put_unprotected(
     document: &Document,
     is_wanted: bool,
 ) -> Result<(), SpoolError> {
-    let waiting = DropBox::open(path, owner, TMP, DEFERRED)?.names()?;
-    let waiting = waiting
-        .iter()
-        .filter(|name| !matches!(SpoolName::parse(name), Some(SpoolName::Sent(_))));
-    let new = DropBox::open(path, owner, TMP, NEW)?;
-    let names = new.names()?;
-    let count = names.len() + waiting.count();
-    let name = NoticeName::of(document).to_string();
-    if document.kind == Kind::Failure {
-        let own = name.trim_end_matches(|c: char| c.is_ascii_hexdigit());
-        let of_user = names
-            .iter()
-            .filter(|name| name.to_str().is_some_and(|name| name.starts_with(own)))
-            .count();
-        if count >= MAX_FAILURES {
-            return Err(SpoolError::Full);
+    let folders = DropBox::open(path, owner)?;
+    let mut names = folders.names(DEFERRED, MAX_NAMES)?;
+    names.extend(folders.names(NEW, MAX_NAMES)?);
+    let own = NoticeName::of(document);
+    let (mut count, mut of_one) = (0, 0);
+    for name in &names {
+        let waiting = match SpoolName::parse(name) {
+            Some(SpoolName::Notice(notice)) => Some(notice),
+            Some(SpoolName::Waiting(waiting)) => Some(waiting.notice),
+            // Only says when somebody was told.
+            Some(SpoolName::Sent(_)) => continue,
+            None => None,
+        };
+        count += 1;
+        if waiting.is_some_and(|other| (other.kind, &other.user) == (own.kind, &own.user)) {
+            of_one += 1;
         }
-        // Whoever reads the digest learns that there were more. It takes as long as one that is kept.
-        let is_wanted = is_wanted && of_user < MAX_FAILURES_OF_ONE;
-        let mut document = document.clone();
-        document.is_incomplete = of_user + 1 == MAX_FAILURES_OF_ONE;
-        return write(&new, &name, &document, is_wanted);
     }
-    if count >= MAX_NOTICES {
+    let most = match document.kind {
+        Kind::Failure => MAX_FAILURES,
+        Kind::Login => MAX_LOGINS,
+        _ => MAX_NOTICES,
+    };
+    if count >= most {
         return Err(SpoolError::Full);
     }
-    write(&new, &name, document, is_wanted)
-}
-
-fn write(
-    folder: &DropBox,
-    name: &str,
-    document: &Document,
-    is_wanted: bool,
-) -> Result<(), SpoolError> {
+    let mut is_wanted = is_wanted;
+    let mut document = document.clone();
+    match document.kind {
+        // Whoever reads the digest learns that there were more. It takes as long as one that is kept.
+        Kind::Failure => {
+            is_wanted &= of_one < MAX_OF_ONE;
+            document.is_incomplete = of_one + 1 >= MAX_OF_ONE;
+        }
+        Kind::Login if of_one >= MAX_OF_ONE => return Err(SpoolError::FullForUser),
+        _ => {}
+    }
     let text = document.to_json();
     if text.len() > MAX_DOCUMENT {
         return Err(SpoolError::TooLarge);
     }
+    let name = own.to_string();
     if is_wanted {
-        folder.put(name, text.as_bytes())?;
+        folders.put((TMP, NEW), &name, text.as_bytes())?;
     } else {
-        folder.pretend(name, text.as_bytes())?;
+        folders.pretend((TMP, NEW), &name, text.as_bytes())?;
     }
     Ok(())
 }
@@ -283,11 +296,20 @@ mod tests {
         }
         let failure = notice(Kind::Failure, "alice");
         assert_eq!(place.put(&failure), Err(SpoolError::Full));
-        for _ in MAX_FAILURES..MAX_NOTICES {
-            place.put(&notice(Kind::Login, "alice")).unwrap();
+        for number in MAX_FAILURES..MAX_LOGINS {
+            place
+                .put(&notice(Kind::Login, &format!("user{number}")))
+                .unwrap();
         }
         assert_eq!(
             place.put(&notice(Kind::Login, "alice")),
+            Err(SpoolError::Full)
+        );
+        for _ in MAX_LOGINS..MAX_NOTICES {
+            place.put(&notice(Kind::Change, "alice")).unwrap();
+        }
+        assert_eq!(
+            place.put(&notice(Kind::Change, "alice")),
             Err(SpoolError::Full)
         );
     }
@@ -296,8 +318,19 @@ mod tests {
     fn of_one_user_so_many_failures_wait_and_the_last_one_says_that_there_may_be_more() {
         let place = place();
         place.put(&notice(Kind::Failure, "alice.a")).unwrap();
-        for _ in 0..40 {
+        for number in 0..40 {
             place.put(&notice(Kind::Failure, "alice")).unwrap();
+            // What the courier has taken over and keeps for a digest counts as well.
+            if number == 10 {
+                for name in place.names(NEW) {
+                    let (new, deferred) = (place.path(NEW), place.path(DEFERRED));
+                    std::fs::rename(new.join(&name), deferred.join(&name)).unwrap();
+                }
+            }
+        }
+        for name in place.names(DEFERRED) {
+            let (new, deferred) = (place.path(NEW), place.path(DEFERRED));
+            std::fs::rename(deferred.join(&name), new.join(&name)).unwrap();
         }
         let names = place.names(NEW);
         let of_alice = names
@@ -308,5 +341,17 @@ mod tests {
             text.contains("is_incomplete")
         });
         assert_eq!((of_alice.count(), incomplete.count()), (32, 1));
+    }
+
+    #[test]
+    fn whoever_logs_in_all_the_time_keeps_nobody_elses_notices_out() {
+        let place = place();
+        for _ in 0..MAX_OF_ONE {
+            place.put(&notice(Kind::Login, "mallory")).unwrap();
+        }
+        let refused = place.put(&notice(Kind::Login, "mallory"));
+        assert_eq!(refused, Err(SpoolError::FullForUser));
+        place.put(&notice(Kind::Failure, "mallory")).unwrap();
+        place.put(&notice(Kind::Login, "alice")).unwrap();
     }
 }

@@ -140,8 +140,9 @@ fn a_courier_that_never_ends_is_ended_with_all_that_it_started() {
         assert!(patience.elapsed() < Duration::from_secs(10));
         std::thread::sleep(Duration::from_millis(5));
     }
-    assert_eq!(process.poll(), None);
-    let report = process.finish().unwrap();
+    assert_eq!(process.poll(), []);
+    let (method, report) = process.finish().pop().unwrap();
+    assert_eq!(method, Method::Email);
     assert_eq!(
         (report.is_accepted, report.reason.as_str()),
         (false, "ended")
@@ -157,7 +158,7 @@ fn a_courier_that_never_ends_is_ended_with_all_that_it_started() {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
-    assert_eq!(process.finish(), None);
+    assert_eq!(process.finish(), []);
 }
 
 #[test]
@@ -167,14 +168,14 @@ fn what_came_of_a_delivery_is_told_once() {
     process.start(&document()).unwrap();
     let patience = Instant::now();
     let report = loop {
-        if let Some(report) = process.poll() {
+        if let Some((_, report)) = process.poll().pop() {
             break report;
         }
         assert!(patience.elapsed() < Duration::from_secs(10));
         std::thread::sleep(Duration::from_millis(5));
     };
     assert_eq!(report.reason, "refused");
-    assert_eq!((process.poll(), process.finish()), (None, None));
+    assert_eq!((process.poll(), process.finish()), (vec![], vec![]));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::audit::{AuditLog, AuditTrail, Entry, Event};
 use crate::clock::Clock;
 use crate::config::{Config, OnLogin};
 use crate::courier::{Channels, Courier};
+use crate::critical::CriticalSection;
 use crate::device::DeviceId;
 use crate::notice::{self, Notices};
 use crate::policy::{self, AccountDecision, SkipReason};
@@ -126,6 +127,8 @@ pub fn open_session(
     ports: &mut SessionPorts<'_>,
     trail: &mut AuditTrail,
 ) {
+    // A caller of su could stop this process before the user is told.
+    let _section = CriticalSection::enter();
     // A damaged record was reported by the account phase.
     let record = note_user(request, ports.store, trail).ok().flatten();
     trail.log(ports.audit, Event::SessionOpened, &Entry::default());
@@ -136,25 +139,34 @@ pub fn open_session(
         device,
     };
     let now = ports.clock.now().unix_seconds();
-    if config.notices.on_login == OnLogin::Never {
+    let on_login = config.notices.on_login;
+    if on_login == OnLogin::Never {
         return;
     }
     let Some(notice) = notices.of_login(request, trail, &record, now) else {
         return;
     };
-    if config.notices.on_login == OnLogin::NewAddress {
-        let mut is_new = false;
-        let told = ports
-            .store
-            .transaction(Subject::User(&record.user), &mut |_, state| {
-                is_new = state.tell_of(request.address());
-            });
-        match told {
-            Ok(()) if !is_new => return,
+    let subject = Subject::User(&record.user);
+    if on_login == OnLogin::NewAddress {
+        let mut is_known = false;
+        let looked = ports.store.transaction(subject, &mut |_, state| {
+            is_known = state.was_told_of(request.address());
+        });
+        match looked {
+            Ok(()) if is_known => return,
             Ok(()) => {}
             // Better told once too often.
             Err(error) => log_store_error(trail, ports.audit, &error),
         }
     }
-    notice::keep(&notice, true, ports.courier, trail, ports.audit);
+    let is_kept = notice::keep(&notice, true, ports.courier, trail, ports.audit);
+    // Only who was told is not told again.
+    if on_login == OnLogin::NewAddress && is_kept {
+        let noted = ports.store.transaction(subject, &mut |_, state| {
+            state.tell_of(request.address());
+        });
+        if let Err(error) = noted {
+            log_store_error(trail, ports.audit, &error);
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 use crate::clock::{BootId, Moment};
-use crate::courier::{SpoolError, StartError};
+use crate::courier::{Kind, SpoolError, StartError};
 use crate::device::AssignedDevice;
 use crate::record::{Algorithm, App, AppId, Device, Digits, Label, Period, datetime};
 use crate::request::{Account, Caller, RemoteHost, UserName};
@@ -123,37 +123,41 @@ struct Post {
 
 struct Messenger<'a> {
     post: &'a Post,
-    is_under_way: bool,
-    report: Option<Report>,
-    has_told: bool,
+    /// What was started, and what comes of it: none, still under way; told, nothing more.
+    started: Vec<(Kind, Method, Option<Report>, bool)>,
 }
 
 impl Courier for Messenger<'_> {
     fn start(&mut self, document: &Document) -> Result<(), StartError> {
-        assert!(!self.is_under_way, "one is at work already");
         if self.post.is_broken.get() {
             return Err(StartError::System("no".to_owned()));
         }
         self.post.started.borrow_mut().push(document.clone());
-        self.is_under_way = true;
-        self.report = self.post.reports.borrow_mut().pop_front();
-        self.has_told = false;
+        let report = self.post.reports.borrow_mut().pop_front();
+        let started = (document.kind, document.channel, report, false);
+        self.started.push(started);
         Ok(())
     }
 
-    fn poll(&mut self) -> Option<Report> {
-        let report = self.report.take();
-        self.has_told |= report.is_some();
-        report
+    fn poll(&mut self) -> Vec<(Method, Report)> {
+        let mut reports = Vec::new();
+        for (kind, method, report, is_told) in &mut self.started {
+            if let (Kind::Code, Some(report)) = (*kind, report.take()) {
+                reports.push((*method, report));
+                *is_told = true;
+            }
+        }
+        reports
     }
 
-    fn finish(&mut self) -> Option<Report> {
-        let was_under_way = std::mem::take(&mut self.is_under_way);
-        let report = self.report.take();
-        if !was_under_way || self.has_told {
-            return None;
+    fn finish(&mut self) -> Vec<(Method, Report)> {
+        let mut reports = self.poll();
+        for (kind, method, _, is_told) in std::mem::take(&mut self.started) {
+            if kind == Kind::Code && !is_told {
+                reports.push((method, Report::parse("retry - ended x").unwrap()));
+            }
         }
-        report.or_else(|| Report::parse("retry - ended x"))
+        reports
     }
 
     fn spool(&mut self, notice: &Document, is_wanted: bool) -> Result<(), SpoolError> {
@@ -258,9 +262,7 @@ impl Scene {
         };
         let mut messenger = Messenger {
             post: &self.post,
-            is_under_way: false,
-            report: None,
-            has_told: false,
+            started: Vec::new(),
         };
         let mut ports = Ports {
             prompt: &mut person,
@@ -270,7 +272,7 @@ impl Scene {
             audit: &mut lines,
         };
         let outcome = run(&self.request, &setting, &mut ports, &mut trail);
-        assert!(!messenger.is_under_way, "a courier is still at work");
+        assert!(messenger.started.is_empty(), "a courier is still at work");
         assert!(
             person.answers.is_empty(),
             "{} answers were not asked for",
@@ -944,10 +946,10 @@ fn another_code_voids_the_one_before_and_forgives_nothing() {
             "1004",
             "2101",
             "1001",
-            "1002 ended",
             "1001",
             "2101",
             "2001",
+            "1002 ended",
             "1002 ended"
         ]
     );
@@ -1244,9 +1246,7 @@ fn a_notice_that_can_not_be_kept_is_said_and_stops_nobody() {
 fn session(scene: &Scene) -> Vec<Document> {
     let mut messenger = Messenger {
         post: &scene.post,
-        is_under_way: false,
-        report: None,
-        has_told: false,
+        started: Vec::new(),
     };
     let mut lines = Lines::default();
     let mut ports = SessionPorts {

@@ -1,110 +1,126 @@
 //! Folders of somebody else's into which the owner only ever puts things. Whoever the folders belong to may have
 //! planted anything in them: nothing that is there is opened, followed or replaced.
 
+use std::ffi::OsString;
+use std::path::Path;
+
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, RenameFlags, openat, renameat, renameat2};
-use nix::sys::stat::{Mode, fchmod};
+use nix::sys::stat::{FileStat, Mode, fchmod};
 use nix::unistd::{Gid, Uid, fchown, fsync};
 
 use super::{FileError, Folder, Owner, write_all};
 
-/// Two folders of one owner: files are made in the first, and moved whole into the second.
+/// A folder of the owner's with folders of somebody else's in it: files are made in one of them, and moved whole
+/// into another. No more descriptors are open at a time than a login needs anyway: a caller of su may have
+/// left hardly any.
 #[derive(Debug)]
 pub struct DropBox {
-    making: Folder,
-    taking: Folder,
-    uid: Uid,
-    gid: Gid,
+    parent: Folder,
+}
+
+/// A file that is being put in.
+struct Making<'a> {
+    folder: Folder,
+    name: &'a str,
 }
 
 impl DropBox {
-    /// Opens two folders right below one that is the owner's.
+    /// Opens the folder that is the owner's.
     ///
     /// # Errors
     ///
-    /// They are missing, or are links.
-    pub fn open(
-        path: &std::path::Path,
-        owner: Owner,
-        making: &str,
-        taking: &str,
-    ) -> Result<Self, FileError> {
-        let parent = Folder::open(path, owner)?;
-        let (making, _) = parent.foreign_subfolder(making)?;
-        let (taking, stat) = parent.foreign_subfolder(taking)?;
+    /// As for [`Folder::open`].
+    pub fn open(path: &Path, owner: Owner) -> Result<Self, FileError> {
         Ok(Self {
-            making,
-            taking,
-            uid: Uid::from_raw(stat.st_uid),
-            gid: Gid::from_raw(stat.st_gid),
+            parent: Folder::open(path, owner)?,
         })
     }
 
-    /// Names of what waits to be taken.
+    /// Names of what is in one of the folders, so many at most.
     ///
     /// # Errors
     ///
-    /// The system refuses.
-    pub fn names(&self) -> Result<Vec<std::ffi::OsString>, FileError> {
-        self.taking.names()
+    /// The folder is missing or a link, or the system refuses.
+    pub fn names(&self, part: &str, most: usize) -> Result<Vec<OsString>, FileError> {
+        self.parent.foreign_subfolder(part)?.0.some_names(most)
     }
 
-    /// Puts a file in, whole and on disk, as a file of whom the folders belong to.
+    /// Makes a file in one folder and puts it into another, whole and on disk, as a file of whom that one
+    /// belongs to.
     ///
     /// # Errors
     ///
-    /// The system refuses, or something has that name already.
-    pub fn put(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
-        self.make(name, bytes)?;
-        let moved = match renameat2(
-            &self.making.fd,
-            name,
-            &self.taking.fd,
-            name,
-            RenameFlags::RENAME_NOREPLACE,
-        ) {
+    /// The system refuses, a folder is missing or a link, or something has that name already.
+    pub fn put(
+        &self,
+        (making, taking): (&str, &str),
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<(), FileError> {
+        let (taking, stat) = self.parent.foreign_subfolder(taking)?;
+        let made = self.make(making, &stat, name, bytes)?;
+        let from = &made.folder.fd;
+        let moved = match renameat2(from, name, &taking.fd, name, RenameFlags::RENAME_NOREPLACE) {
             // A file system that can't promise it; names are random, so there is nothing to replace.
-            Err(Errno::EINVAL) => renameat(&self.making.fd, name, &self.taking.fd, name),
+            Err(Errno::EINVAL) => renameat(from, name, &taking.fd, name),
             other => other,
         };
         if let Err(errno) = moved {
-            // Best effort: it is the error before that counts.
-            let _ = self.making.remove_if_present(name);
-            return Err(FileError::system(&self.taking.path.join(name), errno));
+            made.discard();
+            return Err(FileError::system(&taking.path.join(name), errno));
         }
-        self.taking.sync()
+        taking.sync()
     }
 
     /// Does the same work, and leaves nothing.
     ///
     /// # Errors
     ///
-    /// The system refuses.
-    pub fn pretend(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
-        self.make(name, bytes)?;
-        self.making.remove_if_present(name)?;
-        self.taking.sync()
+    /// As for [`DropBox::put`].
+    pub fn pretend(
+        &self,
+        (making, taking): (&str, &str),
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<(), FileError> {
+        let (taking, stat) = self.parent.foreign_subfolder(taking)?;
+        let made = self.make(making, &stat, name, bytes)?;
+        made.folder.remove_if_present(name)?;
+        taking.sync()
     }
 
-    fn make(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
-        let fail = |errno| FileError::system(&self.making.path.join(name), errno);
+    fn make<'a>(
+        &self,
+        part: &str,
+        like: &FileStat,
+        name: &'a str,
+        bytes: &[u8],
+    ) -> Result<Making<'a>, FileError> {
+        let (folder, _) = self.parent.foreign_subfolder(part)?;
+        let fail = |errno| FileError::system(&folder.path.join(name), errno);
         let flags =
             OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let fd = openat(
-            &self.making.fd,
-            name,
-            flags,
-            Mode::from_bits_truncate(0o600),
-        )
-        .map_err(fail)?;
+        let private = Mode::from_bits_truncate(0o600);
+        let fd = openat(&folder.fd, name, flags, private).map_err(fail)?;
+        let owner = (Uid::from_raw(like.st_uid), Gid::from_raw(like.st_gid));
         let written = write_all(&fd, bytes)
-            .and_then(|()| fchmod(&fd, Mode::from_bits_truncate(0o600)))
-            .and_then(|()| fchown(&fd, Some(self.uid), Some(self.gid)))
-            .and_then(|()| fsync(&fd));
-        if let Err(errno) = written {
-            let _ = self.making.remove_if_present(name);
-            return Err(fail(errno));
+            .and_then(|()| fchmod(&fd, private))
+            .and_then(|()| fchown(&fd, Some(owner.0), Some(owner.1)))
+            .and_then(|()| fsync(&fd))
+            .map_err(fail);
+        let new_file = Making { folder, name };
+        if let Err(error) = written {
+            new_file.discard();
+            return Err(error);
         }
-        Ok(())
+        Ok(new_file)
+    }
+}
+
+impl Making<'_> {
+    /// Best effort: it is the error before that counts.
+    fn discard(&self) {
+        let _ = self.folder.remove_if_present(self.name);
     }
 }

@@ -566,6 +566,11 @@ impl Folder {
     ///
     /// The system refuses.
     pub fn names(&self) -> Result<Vec<OsString>, FileError> {
+        self.some_names(usize::MAX)
+    }
+
+    /// As many names, sorted, as are wanted at most: whichever the system gives first.
+    fn some_names(&self, most: usize) -> Result<Vec<OsString>, FileError> {
         let fail = |errno| FileError::system(&self.path, errno);
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         // A descriptor of its own: reading moves the place in the folder.
@@ -577,6 +582,9 @@ impl Folder {
             let name = std::os::unix::ffi::OsStrExt::from_bytes(entry.file_name().to_bytes());
             let name: &OsStr = name;
             if name != "." && name != ".." {
+                if found.len() == most {
+                    break;
+                }
                 found.push(name.to_owned());
             }
         }
@@ -599,6 +607,24 @@ impl AsFd for Folder {
 #[derive(Debug)]
 pub struct FolderLock {
     _lock: Flock<OwnedFd>,
+}
+
+/// Whether so many descriptors are free: a caller of su may have left hardly any.
+///
+/// # Errors
+///
+/// They are not (`EMFILE`, `ENFILE`).
+pub fn check_descriptors(count: usize) -> Result<(), FileError> {
+    let fail = |errno| FileError::system(Path::new("/"), errno);
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let first = nix::fcntl::open("/", flags, Mode::empty()).map_err(fail)?;
+    let mut all = Vec::with_capacity(count);
+    while all.len() + 1 < count {
+        let error =
+            |error: std::io::Error| fail(Errno::from_raw(error.raw_os_error().unwrap_or(0)));
+        all.push(first.try_clone().map_err(error)?);
+    }
+    Ok(())
 }
 
 /// Opens the folder of a file's path and gives the file's name in it.

@@ -37,7 +37,7 @@ pub(super) fn run(
     progress: &Progress,
 ) -> Result<ExitStatus, Failure> {
     let shown = program.display().to_string();
-    progress.doing(format!("while running {shown}"));
+    progress.doing_with_message(format!("while running {shown}"));
     // What the courier needs is small; how much a program needs is not the courier's business.
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_AS) {
         setrlimit(Resource::RLIMIT_AS, hard, hard)

@@ -184,6 +184,9 @@ impl<'a> Bot<'a> {
                 format!("{host} answered {status}, and not in the JSON of the Bot API"),
             )
         })?;
+        // It is the Bot API that answers, and it knows the bot.
+        self.progress
+            .doing_with_message(format!("while asking {host}"));
         if answer.ok && (200..300).contains(&status) {
             return Ok(());
         }

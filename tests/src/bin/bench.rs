@@ -688,6 +688,8 @@ struct ToldApart {
     name: &'static str,
     /// From Enter to the next prompt, nanoseconds.
     enter: Vec<u64>,
+    /// From Enter, pressed again when a courier has had time to begin, to the next prompt.
+    again: Vec<u64>,
     /// A login of three wrong codes.
     wrong: Vec<u64>,
 }
@@ -699,6 +701,7 @@ fn told_apart_by_time(host: &PamHost, watch: &mut Stopwatch, count: usize) -> Ve
         .map(|name| ToldApart {
             name,
             enter: Vec::new(),
+            again: Vec::new(),
             wrong: Vec::new(),
         })
         .into();
@@ -720,6 +723,7 @@ fn told_apart_by_time(host: &PamHost, watch: &mut Stopwatch, count: usize) -> Ve
                 format!(" {} {}", saved.display(), host.state_path(name).display())
             };
             let (_, _, enter) = watch.time(&format!("prompt login {name}"));
+            let (_, _, again) = watch.time(&format!("prompt login {name} 60"));
             let (_, wrong, _) = watch.time(&format!("login login {name} 000000{restored}"));
             // So that there is always room for a notice.
             for entry in fs::read_dir(host.path("spool/new")).unwrap() {
@@ -727,6 +731,7 @@ fn told_apart_by_time(host: &PamHost, watch: &mut Stopwatch, count: usize) -> Ve
             }
             if turn >= count / 10 {
                 person.enter.push(enter);
+                person.again.push(again);
                 person.wrong.push(wrong);
             }
         }
@@ -771,17 +776,22 @@ fn report_prompts((all, told_apart): &(Vec<Prompts>, Vec<ToldApart>)) {
     let mut worst: f64 = 0.5;
     for (at, one) in told_apart.iter().enumerate() {
         for other in &told_apart[at + 1..] {
-            let (enter, wrong) = (auc(&one.enter, &other.enter), auc(&one.wrong, &other.wrong));
-            worst = worst.max(enter).max(wrong);
-            println!(
-                "  {:6} {:6}  Enter {enter:.3} ({:.0}, {:.0})  three wrong codes {wrong:.3} ({:.0}, {:.0})",
-                one.name,
-                other.name,
-                median(&one.enter),
-                median(&other.enter),
-                median(&one.wrong),
-                median(&other.wrong),
-            );
+            let mut line = format!("  {:6} {:6}", one.name, other.name);
+            for (what, one, other) in [
+                ("Enter", &one.enter, &other.enter),
+                ("and again", &one.again, &other.again),
+                ("three wrong codes", &one.wrong, &other.wrong),
+            ] {
+                let area = auc(one, other);
+                worst = worst.max(area);
+                let _ = write!(
+                    line,
+                    "  {what} {area:.3} ({:.0}, {:.0})",
+                    median(one),
+                    median(other)
+                );
+            }
+            println!("{line}");
         }
     }
     verdict("worst pair on a host that delivers", worst, 0.6, "");

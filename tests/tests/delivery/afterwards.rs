@@ -76,24 +76,52 @@ fn a_host_finds_itself_as_it_was_while_the_server_says_nothing() {
 }
 
 #[test]
-fn a_login_that_has_no_descriptors_left_goes_on_without_a_courier() {
+fn where_descriptors_are_few_nobody_gets_in_or_guesses_untold() {
     on_a_bare_host(|_| {
         let server = MisbehavingServer::start(&Misbehaviour::over_tls(&["silent:connect"]));
         let (host, app) = host_that_mails(server.port(), "");
-        // What a caller of su may set: no further process, or hardly a descriptor.
-        for limits in ["ulimit -n 8", "ulimit -n 9", "ulimit -n 10"] {
-            host.admin(&["state", "reset", "alice", "--yes"])
-                .expect_success();
-            let script = login_script("alice", &["", &app.code_of(app.step())]);
-            let seen = host.player().before(limits).play(&script);
-            // Whatever is refused is refused with a result, and nothing is left over.
-            assert_eq!(seen.results().len(), 1, "{limits}\n{seen}");
-            assert_eq!(processes("mfa-courier", true), [""; 0], "{limits}\n{seen}");
+        let spooled = |kind: &str| {
+            let new = host.path("spool/new");
+            let mut count = 0;
+            for entry in fs::read_dir(new).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.file_name().unwrap().to_string_lossy().into_owned();
+                count += usize::from(name.starts_with(kind));
+                fs::remove_file(path).unwrap();
+            }
+            count
+        };
+        let (mut accepted, mut evaluated) = (0, 0);
+        // What a caller of su may set: hardly a descriptor.
+        for limit in 6..20 {
+            let limits = format!("ulimit -n {limit}");
+            for enters in ["", "answer text \n"] {
+                host.admin(&["state", "reset", "alice", "--yes"])
+                    .expect_success();
+                spooled("");
+                let right = app.code_of(app.step());
+                let script = format!(
+                    "user alice\nset rhost 203.0.113.7\n{enters}answer text {right}\nauthenticate\nforget\nopen_session\n"
+                );
+                let seen = host.player().before(&limits).play(&script);
+                if seen.results().first() == Some(&SUCCESS) {
+                    accepted += 1;
+                    assert_eq!(spooled("login~"), 1, "{limits}\n{seen}");
+                }
+                host.admin(&["state", "reset", "alice", "--yes"])
+                    .expect_success();
+                spooled("");
+                let script = format!(
+                    "user alice\nset rhost 203.0.113.7\n{enters}answer text 000000\nauthenticate\nforget\n"
+                );
+                let seen = host.player().before(&limits).play(&script);
+                let is_charged = host.state("alice").contains("in_row = 1");
+                assert_eq!(spooled("failure~") == 1, is_charged, "{limits}\n{seen}");
+                evaluated += usize::from(is_charged);
+                assert_eq!(processes("mfa-courier", true), [""; 0], "{limits}\n{seen}");
+            }
         }
-        let script = login_script("alice", &["", &app.code_of(app.step())]);
-        host.admin(&["state", "reset", "alice", "--yes"])
-            .expect_success();
-        assert_eq!(host.play(&script).result(), SUCCESS);
+        assert!(accepted > 5 && evaluated > 5, "{accepted} {evaluated}");
     });
 }
 

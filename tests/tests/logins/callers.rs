@@ -173,9 +173,13 @@ fn disturbed_at_many_moments(
 
 /// mallory's `su TARGET` as a job of her shell, so that Ctrl-Z stops it, and its process id.
 fn mallorys_job(host: &Host, target: &str) -> (Terminal, u32) {
+    mallorys_job_at(host, target, CODE)
+}
+
+fn mallorys_job_at(host: &Host, target: &str, prompt: &str) -> (Terminal, u32) {
     let line = format!("su {target} -c 'id -un'; read -p 'end of job: '");
     let mut terminal = host.terminal_of("mallory", &["bash", "-mc", &line]);
-    terminal.expect_prompt(CODE);
+    terminal.expect_prompt(prompt);
     let shell = terminal.pid().to_string();
     let su = host.run(&["pgrep", "--parent", &shell, "--exact", "su"]);
     (terminal, su.stdout.trim().parse().unwrap())
@@ -245,6 +249,10 @@ impl Tracer {
     const LOG: &str = "/run/strace.log";
 
     fn attach(pid: u32) -> Self {
+        Self::slowing("pwrite64,fdatasync", "fdatasync:delay_enter=1500000", pid)
+    }
+
+    fn slowing(trace: &str, inject: &str, pid: u32) -> Self {
         let _ = fs::remove_file(Self::LOG);
         let strace = Command::new("strace")
             .args([
@@ -252,9 +260,9 @@ impl Tracer {
                 "-o",
                 Self::LOG,
                 "-e",
-                "trace=pwrite64,fdatasync",
+                &format!("trace={trace}"),
                 "-e",
-                "inject=fdatasync:delay_enter=1500000",
+                &format!("inject={inject}"),
             ])
             .args(["-p", &pid.to_string()])
             .spawn()
@@ -288,6 +296,51 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         sleep(Duration::from_millis(2));
     }
+}
+
+#[test]
+fn a_guess_that_was_charged_is_in_the_log_and_told_whoever_kills_su_then() {
+    on_a_test_host(|host| {
+        host.configure(
+            "tries = 1\n[courier]\nemail = \"file\"\n[courier.file]\nfolder = \"/var/mail\"\n",
+        );
+        host.write_service("su", stacks::CODE_ALONE);
+        let mut accomplice = Accomplice::new();
+        let ask = "Verification code (Enter to have one sent): ";
+        for (uid, name) in (3000..).zip(["victim0", "victim1", "victim2"]) {
+            host.add_account(name, uid);
+            let address = format!("{name}@example.com");
+            host.admin(&[
+                "user", "add", name, "--method", "email", "--email", &address,
+            ]);
+            let mark = host.mark();
+            let (mut terminal, su) = mallorys_job_at(host, name, ask);
+            // What is said of the guess takes its time: room enough to kill in, if that were possible.
+            let tracer = Tracer::slowing(
+                "pwrite64,sendto,renameat2",
+                "sendto,renameat2:delay_enter=300000",
+                su,
+            );
+            terminal.type_line("000000");
+            tracer.wait_for("sendto");
+            accomplice.order(&format!(
+                "until kill -KILL {su}; do kill -0 {su} || [ -d /proc/{su} ] || break; done"
+            ));
+            wait_until("su has ended", || {
+                state_of(su).is_none_or(|state| state == 'Z')
+            });
+            drop(tracer);
+            let state = host.admin(&["state", "show", name]);
+            assert!(state.contains("in_window = 1"), "{state}");
+            assert!(host.ids_since(mark).contains(&"MFA-2101".to_owned()));
+            let told = host.run(&[
+                "sh",
+                "-c",
+                &format!("ls /var/spool/mfa/new | grep -c '^failure~{name}~'"),
+            ]);
+            assert_eq!(told.stdout, "1\n", "{name}");
+        }
+    });
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl Attempt {
 
     fn is_over(&mut self) -> bool {
         if self.report.is_none() && self.started.is_ok() {
-            self.report = self.process.poll();
+            self.report = self.process.poll().pop().map(|(_, report)| report);
         }
         self.report.is_some() || self.started.is_err()
     }
@@ -57,7 +57,7 @@ impl Attempt {
         if let Err(error) = self.started {
             return failed(error.reason(), error.to_string());
         }
-        let ended = self.process.finish();
+        let ended = self.process.finish().pop().map(|(_, report)| report);
         match self.report.or(ended) {
             Some(report) if report.reason != "ended" => report,
             // What is said of one that had to be ended is about logins.

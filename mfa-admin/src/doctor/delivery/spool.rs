@@ -167,7 +167,7 @@ fn judge_folders(entries: impl Iterator<Item = Entry>, courier: &str, uid: Optio
 
 /// Counts, without opening anything of the courier's.
 fn look(path: &Path, scope: &Scope, now: u64) -> Result<Waiting, FileError> {
-    let names = |part| DropBox::open(path, scope.owner, TMP, part)?.names();
+    let names = |part| DropBox::open(path, scope.owner)?.names(part, usize::MAX);
     let (new, deferred, dead) = (names(NEW)?, names(DEFERRED)?, names(DEAD)?);
     let put = |part: &str, name: &OsString| put_there(&path.join(part).join(name));
     let since = |moment: u64| now.saturating_sub(moment);

@@ -180,7 +180,7 @@ async fn connect(job: &Job<'_>, addresses: &[SocketAddr]) -> Result<AsyncSmtpCon
     let stream = Box::new(Bounded::new(stream, greeting));
     AsyncSmtpConnection::connect_with_transport(stream, &client_id)
         .await
-        .map_err(|error| before_a_message(&error, job))
+        .map_err(|error| not_for_good(&error, job))
 }
 
 fn client_id(host: &str) -> ClientId {
@@ -304,14 +304,21 @@ async fn transact(
     mail: &Mail,
 ) -> (Result<String, Failure>, bool) {
     let result = dialogue(connection, job, mail).await;
-    let answered = match result {
+    let (answered, is_recipient) = match result {
         Ok(response) => {
             let host = job.settings.host.as_str();
             return (Ok(format!("{host} took it ({})", response.code())), true);
         }
-        Err(error) => error,
+        Err(Unsent {
+            error,
+            is_recipient,
+        }) => (error, is_recipient),
     };
-    let failure = failure_of(&answered, job);
+    let failure = if is_recipient {
+        failure_of(&answered, job)
+    } else {
+        not_for_good(&answered, job)
+    };
     let is_answer = matches!(failure.class, Class::Temporary | Class::Refused);
     // 421: the server is going away.
     let is_leaving = answered
@@ -321,11 +328,27 @@ async fn transact(
     (Err(failure), is_good)
 }
 
+/// Why a server did not take a message.
+struct Unsent {
+    error: SmtpError,
+    /// It is the recipient that the server does not like.
+    is_recipient: bool,
+}
+
+impl From<SmtpError> for Unsent {
+    fn from(error: SmtpError) -> Self {
+        Self {
+            error,
+            is_recipient: false,
+        }
+    }
+}
+
 async fn dialogue(
     connection: &mut AsyncSmtpConnection,
     job: &Job<'_>,
     mail: &Mail,
-) -> Result<Response, SmtpError> {
+) -> Result<Response, Unsent> {
     let (from, to) = mail.envelope();
     // Messages are ASCII as a rule; where one is not, the server is told.
     let eight_bits = connection
@@ -336,16 +359,26 @@ async fn dialogue(
     } else {
         Vec::new()
     };
-    job.progress.doing("waiting for the answer to MAIL");
+    job.progress
+        .doing_with_message("waiting for the answer to MAIL");
     connection
         .command(MailFrom::new(Some(from), parameters))
         .await?;
-    job.progress.doing("waiting for the answer to RCPT");
-    connection.command(Rcpt::new(to, Vec::new())).await?;
-    job.progress.doing("waiting for the answer to DATA");
+    job.progress
+        .doing_with_message("waiting for the answer to RCPT");
+    connection
+        .command(Rcpt::new(to, Vec::new()))
+        .await
+        .map_err(|error| Unsent {
+            error,
+            is_recipient: true,
+        })?;
+    job.progress
+        .doing_with_message("waiting for the answer to DATA");
     connection.command(Data).await?;
-    job.progress.doing("waiting for the answer to the message");
-    connection.message(mail.text()).await
+    job.progress
+        .doing_with_message("waiting for the answer to the message");
+    Ok(connection.message(mail.text()).await?)
 }
 
 async fn goodbye(mut connection: AsyncSmtpConnection, patience: Duration) {
@@ -353,8 +386,9 @@ async fn goodbye(mut connection: AsyncSmtpConnection, patience: Duration) {
     let _ = timeout(patience, connection.command(Quit)).await;
 }
 
-/// What went wrong before there was a message to be refused: another time it may go better, even after a 5xx.
-fn before_a_message(error: &SmtpError, job: &Job<'_>) -> Failure {
+/// What went wrong with anything but a recipient. Another time it may go better, even after a 5xx: servers answer one
+/// where too much was sent today, or where they don't like the sender's network at the moment.
+fn not_for_good(error: &SmtpError, job: &Job<'_>) -> Failure {
     let failure = failure_of(error, job);
     Failure {
         ending: match failure.ending {
