@@ -223,15 +223,15 @@ impl Visit<'_, '_> {
             return Ok(passed);
         }
         let host = self.host(config, request, trail)?;
-        let (config, device, store) = (&host.config, host.device, &host.store);
-        Ok(login::check_account(
-            request,
-            config,
-            device,
-            store,
-            &mut Log(self.pam),
-            trail,
-        ))
+        let mut courier = Process::new(&host.config, &self.args.conf, Owner::ROOT);
+        let mut ports = SessionPorts {
+            clock: &SystemClock::new(),
+            store: &host.store,
+            courier: &mut courier,
+            audit: &mut Log(self.pam),
+        };
+        let here = (&host.config, host.channels, host.device);
+        Ok(login::check_account(request, here, &mut ports, trail))
     }
 
     /// Writes the line of a session, with as much as this host can tell, and has the user told: the session is

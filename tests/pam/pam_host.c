@@ -514,7 +514,8 @@ static struct facts *look(void)
 	note(facts, timer.it_value.tv_sec != 0 ? "running" : "none", "alarm");
 	note(facts, prctl(PR_GET_DUMPABLE) == 1 ? "1" : "0", "dumpable");
 	/* A child that was left behind, running or not reaped. */
-	note(facts, waitpid(-1, NULL, WNOHANG | WNOWAIT) >= 0 || errno != ECHILD ? "yes" : "none", "children");
+	siginfo_t child = {0};
+	note(facts, waitid(P_ALL, 0, &child, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD ? "yes" : "none", "children");
 	return facts;
 }
 

@@ -149,3 +149,47 @@ fn whatever_names_the_courier_names_it_where_it_was_installed() {
         assert!(!text.contains("libexec"), "{text}");
     }
 }
+
+#[test]
+fn the_module_that_ships_has_no_network_crate_in_it_and_keeps_its_size() {
+    let tree = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--locked",
+            "--package",
+            "pam_mfa",
+            "--edges",
+            "normal",
+        ])
+        .args(["--prefix", "none", "--format", "{p}"])
+        .current_dir(mfa_tests::repository())
+        .output()
+        .unwrap();
+    assert!(tree.status.success());
+    let tree = String::from_utf8(tree.stdout).unwrap();
+    let crates: Vec<&str> = tree
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert!(crates.contains(&"mfa-core"), "{tree}");
+    for network in [
+        "lettre",
+        "ureq",
+        "ureq-proto",
+        "rustls",
+        "rustls-native-certs",
+        "ring",
+        "tokio",
+        "mio",
+        "socket2",
+        "native-tls",
+        "openssl",
+        "hyper",
+        "http",
+        "webpki-roots",
+    ] {
+        assert!(!crates.contains(&network), "{network} in:\n{tree}");
+    }
+    let size = fs::metadata(mfa_tests::module_path()).unwrap().len();
+    assert!(size <= 1_100_000, "{size} bytes");
+}

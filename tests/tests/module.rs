@@ -827,3 +827,56 @@ fn an_earlier_module_may_name_the_user() {
         assert_eq!(seen.only("MFA-2001").get("user"), "alice");
     });
 }
+
+#[test]
+fn the_host_process_is_left_as_it_was_where_codes_are_sent_and_notices_kept() {
+    on_a_bare_host(|_| {
+        mfa_tests::install_courier();
+        // Takes connections and never says a word: its couriers are at work until they are ended.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let host = PamHost::with_config(&format!(
+            "[courier.smtp]\nhost = \"127.0.0.1\"\nport = {port}\nfrom = \"a@example.com\"\n"
+        ));
+        let app = host.enroll("alice");
+        host.admin(&[
+            "user",
+            "set",
+            "alice",
+            "--methods",
+            "app,email",
+            "--email",
+            "alice@example.com",
+        ]);
+        let wrong = app.wrong_code();
+        let rest = "setcred\nacct_mgmt\nopen_session\nclose_session\n";
+        for (way, script) in [
+            (
+                "a stranger",
+                login_script("nobody-here", &["", &wrong, "email"]),
+            ),
+            ("refused", login_script("alice", &["", &wrong, "", "x"])),
+            (
+                "SIGCHLD and SIGPIPE ignored",
+                format!(
+                    "signal CHLD ignore\nsignal PIPE ignore\n{}",
+                    login_script("alice", &["", &wrong, &wrong])
+                ),
+            ),
+            (
+                "accepted",
+                format!("{}{rest}", login_script("alice", &["", &app.code()])),
+            ),
+        ] {
+            for options in [&["--check"] as &[&str], &["--check", "--real-uid", "1002"]] {
+                let seen = host.player().options(options).play(&script);
+                assert_eq!(
+                    seen.starting("CHANGED"),
+                    Vec::<&str>::new(),
+                    "{way} {options:?}\n{seen}"
+                );
+                assert!(!seen.results().is_empty(), "{way}\n{seen}");
+            }
+        }
+    });
+}

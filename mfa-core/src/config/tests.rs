@@ -171,3 +171,34 @@ fn a_listed_key_of_a_newer_release_is_passed_over() {
         Prompt::default()
     );
 }
+
+#[test]
+fn a_token_is_sent_in_the_clear_to_this_host_alone() {
+    let is_right = |url: &str| {
+        let text = format!("version = 1\n[courier.telegram]\napi = {url:?}");
+        Config::parse(text.as_bytes()).is_ok()
+    };
+    for url in [
+        "https://api.telegram.org",
+        "https://proxy.example.com:8443/telegram",
+        "http://127.0.0.1",
+        "http://127.0.0.1:8081",
+        "http://127.0.0.1:8081/base",
+        "http://127.0.0.1/base",
+    ] {
+        assert!(is_right(url), "{url}");
+    }
+    for url in [
+        "",
+        "https://",
+        "http://api.telegram.org",
+        "http://127.0.0.1.evil.example",
+        "http://127.0.0.1@evil.example",
+        "http://127.0.0.1:80@evil.example",
+        "http://127.0.0.10",
+        "https://good.example@evil.example",
+        "ftp://127.0.0.1",
+    ] {
+        assert!(!is_right(url), "{url}");
+    }
+}

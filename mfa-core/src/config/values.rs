@@ -311,11 +311,24 @@ impl FromNode for EmailAddress {
     }
 }
 
+/// TLS, but for what listens on this host itself: a token goes there.
+fn is_base_url(text: &str) -> bool {
+    let is_plain = is_printable(text) && !text.contains([' ', '@', '?', '#', '\\']);
+    let is_local = text.strip_prefix("http://127.0.0.1").is_some_and(|rest| {
+        let (port, _) = rest.split_once('/').unwrap_or((rest, ""));
+        port.is_empty()
+            || port
+                .strip_prefix(':')
+                .is_some_and(|p| p.parse::<u16>().is_ok())
+    });
+    let host = text.strip_prefix("https://").unwrap_or_default();
+    is_plain && (is_local || !host.trim_start_matches('/').is_empty())
+}
+
 checked_string!(
     /// Base of an HTTP interface.
     Url(String),
-    |text| (text.starts_with("https://") || text.starts_with("http://127.0.0.1"))
-        && is_printable(text) && !text.contains(' '),
+    is_base_url,
     "is no base URL; write one that begins with https://"
 );
 as_str!(Url);

@@ -58,31 +58,42 @@ fn skip_account(
 /// Runs the account phase, which is all that a login with a public key comes through.
 pub fn check_account(
     request: &LoginRequest,
-    config: &Config,
-    device: DeviceId,
-    store: &dyn Store,
-    audit: &mut dyn AuditLog,
+    (config, channels, device): (&Config, Channels, DeviceId),
+    ports: &mut SessionPorts<'_>,
     trail: &mut AuditTrail,
 ) -> AccountOutcome {
-    let record = match note_user(request, store, trail) {
+    let record = match note_user(request, ports.store, trail) {
         Ok(record) => record,
         Err(error) => {
-            log_store_error(trail, audit, &error);
+            log_store_error(trail, ports.audit, &error);
             return AccountOutcome::Unavailable;
         }
     };
     match policy::decide_account(config, request, record.as_ref(), device) {
         AccountDecision::Accept => {
-            trail.log(audit, Event::AccountAccepted, &Entry::default());
+            trail.log(ports.audit, Event::AccountAccepted, &Entry::default());
             AccountOutcome::Accepted
         }
-        AccountDecision::Skip(reason) => skip_account(reason, audit, trail),
+        AccountDecision::Skip(reason) => skip_account(reason, ports.audit, trail),
         AccountDecision::Deny(reason) => {
+            let _section = CriticalSection::enter();
+            let event = event_of(reason);
             let entry = Entry {
-                reason: Some(event_of(reason).name()),
+                reason: Some(event.name()),
                 ..Entry::default()
             };
-            trail.log(audit, Event::AccountRefused, &entry);
+            trail.log(ports.audit, Event::AccountRefused, &entry);
+            let notices = Notices {
+                config,
+                channels,
+                device,
+            };
+            let now = ports.clock.now().unix_seconds();
+            let record = record.as_ref();
+            if let Some(failure) = notices.of_failure(request, trail, record, Some(event), now) {
+                let (document, is_wanted) = (&failure.document, failure.is_wanted);
+                notice::keep(document, is_wanted, ports.courier, trail, ports.audit);
+            }
             AccountOutcome::Refused
         }
     }
@@ -108,7 +119,7 @@ pub fn note_user(
     record
 }
 
-/// The ports of a session.
+/// The ports of the account phase and of a session.
 pub struct SessionPorts<'a> {
     /// Tells the time.
     pub clock: &'a dyn Clock,

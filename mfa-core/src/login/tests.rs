@@ -765,14 +765,7 @@ fn the_account_phase_says_who_may_log_in_here_at_all() {
         change(&mut scene);
         let mut lines = Lines::default();
         let mut trail = AuditTrail::new(&scene.request, "9f2c41d07be1".to_owned(), 0);
-        let outcome = check_account(
-            &scene.request,
-            &scene.config,
-            here(),
-            &scene.shelf,
-            &mut lines,
-            &mut trail,
-        );
+        let outcome = account(&scene, &mut lines, &mut trail);
         assert_eq!(outcome, expected);
         assert!(
             lines.0.len() == 1 && lines.0[0].contains(said),
@@ -783,6 +776,44 @@ fn the_account_phase_says_who_may_log_in_here_at_all() {
         scene.request.service = "cron".to_owned();
         let passed = pass_by_account(&scene.request, &scene.config, &mut lines, &mut trail);
         assert_eq!(passed, Some(AccountOutcome::Skipped));
+    }
+}
+
+fn account(scene: &Scene, lines: &mut Lines, trail: &mut AuditTrail) -> AccountOutcome {
+    let mut messenger = Messenger {
+        post: &scene.post,
+        started: Vec::new(),
+    };
+    let mut ports = SessionPorts {
+        clock: &scene.watch,
+        store: &scene.shelf,
+        courier: &mut messenger,
+        audit: lines,
+    };
+    let here = (&scene.config, Channels::of(&scene.config), here());
+    check_account(&scene.request, here, &mut ports, trail)
+}
+
+#[test]
+fn who_is_refused_with_a_key_is_told_as_well() {
+    for (change, event) in [
+        ((|_| {}) as fn(&Scene), None),
+        (|s| s.change(|r| r.devices.clear()), Some("wrong_device")),
+        (
+            |s| s.change(|r| r.suspended = "left".to_owned()),
+            Some("suspended"),
+        ),
+    ] {
+        let scene = mailing();
+        change(&scene);
+        let mut trail = AuditTrail::new(&scene.request, "9f2c41d07be1".to_owned(), 0);
+        let _ = account(&scene, &mut Lines::default(), &mut trail);
+        let spooled = scene.post.spooled.borrow();
+        let told = spooled
+            .iter()
+            .map(|(d, wanted)| (d.event.as_str(), *wanted));
+        let expected = event.into_iter().map(|event| (event, true));
+        assert_eq!(told.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
     }
 }
 
@@ -1305,4 +1336,146 @@ fn a_login_is_told_as_often_as_the_host_says() {
     *scene.shelf.record.borrow_mut() = None;
     assert_eq!(session(&scene).len(), 0);
     assert_eq!(session(&self::scene()).len(), 0);
+}
+
+#[test]
+fn a_lock_stops_codes_that_were_sent_as_well() {
+    type Hold = fn(&mut crate::throttle::Failures, u64);
+    let holds: [(Hold, &str); 3] = [
+        (|f, now| f.locked_at = Some(now), "2202"),
+        (|f, _| f.disabled = true, "2203"),
+        (
+            |f, now| (f.in_window, f.window_opened) = (5, Some(now)),
+            "2201",
+        ),
+    ];
+    for (hold, event) in holds {
+        let scene = mailing();
+        let held: Answer<'_> = Box::new(|| {
+            let now = scene.shelf.state.borrow().clock.elapsed_ms;
+            hold(&mut scene.shelf.state.borrow_mut().codes, now);
+            types_what_was_sent(&scene.post)()
+        });
+        let login = scene.play(vec![says(""), held, says("000000"), says("000000")]);
+        assert_eq!(login.outcome, LoginOutcome::Refused, "{event}");
+        assert_eq!(login.events[2], event);
+    }
+}
+
+#[test]
+fn a_notice_names_each_kind_of_failure_and_none_that_was_not_looked_at() {
+    let told = |scene: &Scene| -> Vec<String> {
+        let spooled = scene.post.spooled.borrow();
+        let wanted = spooled.iter().filter(|(_, wanted)| *wanted);
+        wanted.map(|(notice, _)| notice.event.clone()).collect()
+    };
+    let replay = mailing();
+    let _ = replay.types(&[EARLIER.1]);
+    let _ = replay.types(&[EARLIER.1; 3]);
+    assert_eq!(told(&replay), ["replayed"; 3]);
+    let elsewhere = mailing();
+    elsewhere.change(|record| record.devices.clear());
+    let _ = elsewhere.types(&["000000"; 3]);
+    assert_eq!(told(&elsewhere), ["wrong_device"; 3]);
+    let late = mailing();
+    let too_late: Answer<'_> = Box::new(|| {
+        late.watch.0.set(EARLIER.0 + 300);
+        types_what_was_sent(&late.post)()
+    });
+    let _ = late.play(vec![says(""), too_late, says("x"), says("x")]);
+    assert_eq!(told(&late), ["expired"]);
+    let throttled = mailing();
+    for _ in 0..3 {
+        let _ = throttled.types(&["000000"; 3]);
+    }
+    assert_eq!(told(&throttled), ["bad_code"; 5]);
+}
+
+#[test]
+fn administrators_are_told_where_mail_goes_out_and_the_user_has_no_address() {
+    let admins = "[notices]\nadmins = [\"sec@example.com\"]\n";
+    let mail = "[courier.smtp]\nhost = \"m\"\nfrom = \"a@example.com\"\n";
+    let command = "[courier.command]\nrun = [\"/bin/true\"]\n";
+    for (channels, is_told) in [(mail, true), (command, false)] {
+        let mut scene = mailing();
+        scene.config = config(&format!("{channels}{admins}"));
+        scene.change(|record| record.email = None);
+        let _ = scene.types(&["000000"; 3]);
+        let spooled = scene.post.spooled.borrow();
+        assert_eq!(spooled[0].1, is_told);
+        assert_eq!(spooled[0].0.admins.len(), usize::from(is_told));
+    }
+}
+
+#[test]
+fn what_is_sent_goes_by_the_first_method_in_the_length_and_for_the_time_that_are_set() {
+    let mut scene = mailing();
+    scene.config = config(
+        "[code]\ndigits = 8\nlifetime = \"2m\"\n[courier.smtp]\nhost = \"m\"\nfrom = \"a@example.com\"\n\
+         [courier.command]\nrun = [\"/bin/true\"]\n",
+    );
+    scene.change(|record| record.methods = vec![Method::App, Method::Command, Method::Email]);
+    scene.request.tty = Some("ssh".to_owned());
+    let login = scene.play(vec![says(""), types_what_was_sent(&scene.post)]);
+    assert_eq!(login.outcome, LoginOutcome::Accepted);
+    let sent = &scene.post.started.borrow()[0];
+    assert_eq!((sent.channel, sent.code.len()), (Method::Command, 8));
+    assert_eq!((sent.lifetime, sent.tty.as_str()), (120, "ssh"));
+}
+
+#[test]
+fn neither_asking_nor_a_login_takes_back_what_was_counted() {
+    let scene = mailing();
+    let hangs_up: Answer<'_> = Box::new(|| Err(PromptError::Failed));
+    let _ = scene.play(vec![says("000000"), says(""), hangs_up]);
+    assert_eq!(scene.shelf.state.borrow().codes.in_row, 1);
+    let login = scene.play(vec![types_what_was_sent(&scene.post)]);
+    assert_eq!(login.outcome, LoginOutcome::Accepted);
+    assert_eq!(scene.shelf.state.borrow().sends.in_window, 1);
+    let again = scene.play(vec![
+        says(""),
+        says(""),
+        says(""),
+        says("x"),
+        says("x"),
+        says("x"),
+    ]);
+    let sent = again.events.iter().filter(|event| *event == "1001").count();
+    assert_eq!(sent, 2);
+}
+
+#[test]
+fn enter_is_not_free_for_ever() {
+    let scene = mailing();
+    // Three are free, three use up the prompts: a seventh is not asked for.
+    let login = scene.play((0..6).map(|_| says("")).collect());
+    assert_eq!(login.outcome, LoginOutcome::Refused);
+    assert_eq!(login.prompts.len(), 6);
+}
+
+#[test]
+fn a_user_who_can_not_be_looked_up_among_the_told_is_told() {
+    let mut scene = mailing();
+    scene.config = config(
+        "[courier.smtp]\nhost = \"m\"\nfrom = \"a@example.com\"\n[notices]\non_login = \"new_address\"",
+    );
+    scene.shelf.transaction_error = RefCell::new(Some(disk_error()));
+    assert_eq!((session(&scene).len(), session(&scene).len()), (1, 1));
+    // Nor is anybody noted as told who was not.
+    scene.shelf.transaction_error = RefCell::new(None);
+    scene.post.is_full.set(true);
+    assert_eq!(session(&scene).len(), 0);
+    scene.post.is_full.set(false);
+    assert_eq!((session(&scene).len(), session(&scene).len()), (1, 0));
+}
+
+#[test]
+fn a_code_that_can_not_be_made_since_the_state_is_busy_starts_a_courier_all_the_same() {
+    let mut scene = mailing();
+    scene.shelf.transaction_error =
+        RefCell::new(Some(StoreError::Block(BlockError::Busy { holder: None })));
+    let hangs_up: Answer<'_> = Box::new(|| Err(PromptError::Failed));
+    let login = scene.play(vec![says(""), hangs_up]);
+    assert_eq!(login.events[1], "2206");
+    assert_eq!(scene.post.started.borrow()[0].kind, Kind::Nothing);
 }

@@ -189,3 +189,24 @@ fn long_and_broken_names_from_outside_make_one_message_with_the_same_headers() {
         );
     });
 }
+
+#[test]
+fn jobs_of_services_that_are_left_alone_write_no_line_and_tell_nobody() {
+    on_a_bare_host(|_| {
+        let (host, _) = host_that_mails(1, "");
+        for service in ["cron", "systemd-user", "login"] {
+            host.stack(service, &host.lines("", ""));
+            for entry in fs::read_dir(host.path("spool/new")).unwrap() {
+                fs::remove_file(entry.unwrap().path()).unwrap();
+            }
+            let seen = host
+                .player()
+                .service(service)
+                .play("user alice\nopen_session\n");
+            let is_login = service == "login";
+            assert_eq!(seen.events("MFA-2401").is_empty(), !is_login, "{seen}");
+            let count = fs::read_dir(host.path("spool/new")).unwrap().count();
+            assert_eq!(count, usize::from(is_login), "{service}");
+        }
+    });
+}
