@@ -489,15 +489,15 @@ impl Drain {
 
     /// Tries what waits, where its time has come.
     fn try_waiting(&mut self) -> Result<(), Stopped> {
-        for (_, meaning) in self.deferred() {
-            let Deferred::Waiting(waiting) = meaning else {
+        for (file, meaning) in self.deferred() {
+            let (Some(file), Deferred::Waiting(waiting)) = (file.to_str(), meaning) else {
                 continue;
             };
             let now = self.now();
             // Later than any pause: the clock was set meanwhile.
             if waiting.next <= now || waiting.next > now.saturating_add(LONGEST_PAUSE) {
-                let file = waiting.to_string();
-                self.take(Place::Deferred, &file, waiting.notice, waiting.tries)?;
+                // By its own name: numbers can be written in several ways.
+                self.take(Place::Deferred, file, waiting.notice, waiting.tries)?;
             }
         }
         Ok(())

@@ -173,6 +173,14 @@ impl Report {
         }
     }
 
+    /// There was nothing to be done.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            channel: None,
+            result: Ok("nothing".to_owned()),
+        }
+    }
+
     /// The exit code that says the same as the line.
     pub(crate) fn exit_code(&self) -> u8 {
         self.result
@@ -260,10 +268,7 @@ mod tests {
 
     #[test]
     fn a_line_without_a_detail_ends_at_its_last_word() {
-        let report = Report {
-            channel: None,
-            result: Ok("nothing".to_owned()),
-        };
+        let report = Report::nothing();
         assert_eq!(report.line(), "accepted - nothing\n");
         assert_eq!(report.exit_code(), 0);
         let report = Report::failure(None, Failure::config(Class::NoUser, ""));

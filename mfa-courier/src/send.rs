@@ -1,6 +1,7 @@
 //! `mfa-courier send`: one document on standard input, one line on standard output, and an exit code that says the same.
 
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -12,6 +13,9 @@ use mfa_core::host::load_config;
 use mfa_core::message::Texts;
 use mfa_core::record::Method;
 use mfa_core::secure_file::Owner;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::{SFlag, fstat};
 use zeroize::Zeroizing;
 
 use crate::audit::{SystemLog, tell};
@@ -27,20 +31,27 @@ pub(crate) fn run(config: &Path) -> u8 {
     // Known to the one who waits as soon as it is known at all: what a failure is about.
     let document = Arc::new(Mutex::new(None));
     let progress = Progress::at("while reading the configuration");
+    let mut end = begin;
     let report = prepare(config)
         .and_then(|config| {
-            let end = begin
-                + config
-                    .courier
-                    .deadline
-                    .get()
-                    .saturating_sub(ANSWER_BEFORE_THE_ALARM);
+            end += config
+                .courier
+                .deadline
+                .get()
+                .saturating_sub(ANSWER_BEFORE_THE_ALARM);
             progress.doing("while waiting for the document");
             let (seen, at) = (Arc::clone(&document), progress.clone());
             until(end, move || deliver(config, &seen, end, &at))
                 .map_err(|none| no_result(&none, &progress))
         })
-        .unwrap_or_else(|failure| Report::failure(progress.channel(), failure));
+        .unwrap_or_else(|failure| {
+            if is_nothing(&document) {
+                // Preparing for nothing took too long, which is nobody's loss.
+                Report::nothing()
+            } else {
+                Report::failure(progress.channel(), failure)
+            }
+        });
     let mut line = std::io::stdout();
     let is_told = line
         .write_all(report.line().as_bytes())
@@ -58,9 +69,45 @@ pub(crate) fn run(config: &Path) -> u8 {
             failure,
         );
     }
+    linger(end);
     // With the courier, whose group it is of: the line is out, and says what the exit code would have said.
     progress.kill_program();
     report.exit_code()
+}
+
+/// Stays until whoever started this is done, so that nobody can tell from the time that couriers take, nor from whether
+/// there is one, for whom a login asks for a code: a courier for nobody looks like any other. Only where it was started
+/// as a login starts it, with a socket as its input; and not where it failed before it knew its deadline, which depends
+/// on nobody's name.
+fn linger(end: Instant) {
+    let input = std::io::stdin();
+    let is_socket = fstat(input.as_fd()).is_ok_and(|status| {
+        SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFSOCK
+    });
+    if !is_socket {
+        return;
+    }
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        // Not the end of what can be read, which the other side has long announced: that it is gone altogether, which
+        // is told unasked.
+        let mut peer = [PollFd::new(input.as_fd(), PollFlags::empty())];
+        // In whole milliseconds, and none too few.
+        let timeout = PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX);
+        match poll(&mut peer, timeout) {
+            Ok(0) if left.is_zero() => return,
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
+
+/// Whether a document is nobody's.
+fn is_nothing(document: &Mutex<Option<Document>>) -> bool {
+    let document = document.lock().unwrap_or_else(PoisonError::into_inner);
+    document
+        .as_ref()
+        .is_some_and(|document| document.kind == Kind::Nothing)
 }
 
 /// Why there is no report, for a report.
@@ -113,13 +160,6 @@ fn deliver(
         && let Err(failure) = shed::gain_no_privileges()
     {
         return Report::failure(None, failure);
-    }
-    if document.kind == Kind::Nothing {
-        let result = Ok("nothing".to_owned());
-        return Report {
-            channel: None,
-            result,
-        };
     }
     // What is wrong with a template is said by `config check`; nobody reads standard error here.
     let templates = config.messages.templates.path().map(PathBuf::from);

@@ -37,9 +37,11 @@ const LEFT_BEHIND: Duration = Duration::from_secs(86_400);
 const REST: Duration = Duration::from_secs(30 * 86_400);
 /// Files of one name that `dead/` keeps.
 const MAX_NAMESAKES: u32 = 1000;
+/// Bytes of what tells namesakes apart.
+const MAX_SUFFIX: usize = "~999".len();
 /// Bytes of a file's name at most (`NAME_MAX`, limits.h).
 const MAX_NAME: usize = 255;
-/// Bytes of these that are left for what stands before or behind a notice's own name: two numbers with a `~` each.
+/// Bytes of these that are left for what stands before the name of a notice that waits: two numbers with a `~` each.
 const MAX_NUMBERS: usize = 32;
 
 /// What a name in `deferred/` says.
@@ -106,6 +108,18 @@ pub(crate) fn name_to_wait_under(mut name: NoticeName) -> NoticeName {
         name.user.clear();
     }
     name
+}
+
+/// Moves a file. An administrator may have removed it meanwhile: then there is nothing left to be moved.
+fn moved(source: &Path, target: &Path) -> io::Result<()> {
+    match fs::rename(source, target) {
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(source).is_err() =>
+        {
+            Ok(())
+        }
+        result => result,
+    }
 }
 
 /// The spool, for one process at a time.
@@ -229,7 +243,10 @@ impl Spool {
 
     /// Moves something to `deferred/` under a name of its own there.
     pub(crate) fn defer(&self, place: Place, name: &str, new_name: &str) -> io::Result<()> {
-        fs::rename(self.path(place, name), self.path(Place::Deferred, new_name))
+        moved(
+            &self.path(place, name),
+            &self.path(Place::Deferred, new_name),
+        )
     }
 
     /// Moves anything to `dead/`, unopened.
@@ -246,7 +263,7 @@ impl Spool {
         );
         // Whatever it is named: there is to be room for a number.
         let bytes = new_name.as_bytes();
-        let bytes = bytes.get(..MAX_NAME - MAX_NUMBERS).unwrap_or(bytes);
+        let bytes = bytes.get(..MAX_NAME - MAX_SUFFIX).unwrap_or(bytes);
         let new_name = OsString::from_vec(bytes.to_vec());
         let mut target = self.path(Place::Dead, &new_name);
         for number in 1..MAX_NAMESAKES {
@@ -257,7 +274,7 @@ impl Spool {
             name.push(format!("~{number}"));
             target = self.path(Place::Dead, name);
         }
-        fs::rename(source, target)
+        moved(&source, &target)
     }
 
     /// Removes a file; one that is gone already is no error.
@@ -444,12 +461,25 @@ mod tests {
         // It may be old: what counts is how long it has been there.
         let name = OsStr::new("old");
         spool.bury(Place::New, name, name).unwrap();
-        let status = fs::metadata(folder.path().join("dead/old")).unwrap();
-        let buried = u64::try_from(status.mtime()).unwrap();
+        fs::write(folder.path().join("clock"), "").unwrap();
+        let clock = fs::metadata(folder.path().join("clock")).unwrap();
+        let buried = u64::try_from(clock.mtime()).unwrap();
         spool.sweep(buried + 29 * 86_400).unwrap();
         assert_eq!(spool.names(Place::Dead).unwrap(), ["old"]);
         spool.sweep(buried + 31 * 86_400).unwrap();
         assert!(spool.names(Place::Dead).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_an_administrator_removed_need_not_be_moved() {
+        let (folder, spool) = spool();
+        spool.defer(Place::New, "gone", "new-name").unwrap();
+        let name = OsStr::new("gone");
+        spool.bury(Place::New, name, name).unwrap();
+        // A folder that is gone is another matter.
+        fs::write(folder.path().join("new/here"), "").unwrap();
+        fs::remove_dir(folder.path().join("deferred")).unwrap();
+        assert!(spool.defer(Place::New, "here", "new-name").is_err());
     }
 
     #[test]

@@ -445,6 +445,27 @@ mod tests {
     }
 
     #[test]
+    fn what_the_api_has_against_a_message_is_known_from_what_it_has_against_the_bot() {
+        let refusal = r#"{"ok":false,"description":"no"}"#;
+        for (status, body, is_with_message) in [
+            ("400 Bad Request", refusal, true),
+            ("429 Too Many Requests", refusal, true),
+            ("500 Internal", refusal, true),
+            ("401 Unauthorized", refusal, false),
+            ("404 Not Found", refusal, false),
+            ("502 Bad Gateway", "<html>", false),
+        ] {
+            let (base, thread) = api(answer(status, body));
+            let end = Instant::now() + Duration::from_secs(15);
+            let progress = Progress::default();
+            let bot = Bot::new(&base, TOKEN, end, &progress).unwrap();
+            bot.send(&document(), &composed("text")).unwrap_err();
+            assert_eq!(progress.is_with_message(), is_with_message, "{status}");
+            thread.join().unwrap();
+        }
+    }
+
+    #[test]
     fn what_is_not_the_api_is_told_so() {
         fails(
             answer("200 OK", "<html>sign in to this network</html>"),

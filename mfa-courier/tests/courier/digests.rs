@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::chown;
 
 use mfa_core::courier::{Document, Kind, NoticeName};
+use mfa_core::record::Method;
 
 use crate::host::{Host, NOBODY, document, header, needs_root, now};
 
@@ -158,4 +159,50 @@ fn a_digest_removes_nothing_but_failures_of_its_user() {
     let mut after = host.names("spool/deferred");
     after.retain(|name| name != "sent~alice");
     assert_eq!(after, before);
+}
+
+#[test]
+fn a_user_whom_only_a_program_reaches_is_told_by_it() {
+    needs_root!();
+    let host = Host::new("");
+    host.gateway("cat >> ${0%/*}/out/log");
+    let mut one = failure(1, "alice");
+    one.channel = Method::Command;
+    one.to = String::new();
+    host.put(&one);
+    host.drain().expect(0, "");
+    let log = fs::read_to_string(host.path("out/log")).unwrap();
+    assert!(
+        log.contains(r#""kind":"digest","user":"alice","to":"""#),
+        "{log}"
+    );
+    assert_eq!(host.names("spool/deferred"), ["sent~alice"]);
+}
+
+#[test]
+fn failures_of_a_user_with_the_longest_name_are_told_to_everybody() {
+    needs_root!();
+    let host = Host::new("");
+    host.change("/out\"", "/nowhere\"");
+    let user = "u".repeat(200);
+    let mut one = failure(1, &user);
+    one.to = "long@example.com".to_owned();
+    // Numbers of recipients make names longer still.
+    one.admins = (10..30)
+        .map(|number| format!("ops-{number}@example.com"))
+        .collect();
+    host.put(&one);
+    host.drain().expect(78, "");
+    assert_eq!(host.names("spool/deferred").len(), 1 + 21);
+    host.change("/nowhere\"", "/out\"");
+    host.let_time_pass();
+    host.drain().expect(0, "");
+    let mails = host.mails();
+    let mut recipients: Vec<_> = mails.iter().map(|mail| header(mail, "To")).collect();
+    recipients.sort_unstable();
+    let mut expected = one.admins.clone();
+    expected.insert(0, one.to);
+    assert_eq!(recipients, expected);
+    assert_eq!(host.names("spool/deferred"), [format!("sent~{user}")]);
+    assert!(host.names("spool/dead").is_empty());
 }

@@ -320,3 +320,158 @@ fn a_program_that_hangs_costs_its_own_time_only() {
     let pid = fs::read_to_string(host.path("out/pid")).unwrap();
     ends(pid.trim());
 }
+
+#[test]
+fn from_a_spool_that_can_only_be_read_nothing_is_delivered() {
+    needs_root!();
+    for name in ["tmp", "new", "deferred", "dead"] {
+        let host = Host::new("");
+        host.put(&document(Kind::Login, 1, "alice"));
+        let line = format!(
+            "f={}; mount --bind $f $f && mount -o remount,bind,ro $f && exec \"$0\" drain \"$@\"",
+            host.path("spool").join(name).display()
+        );
+        let (run, _) = host.logged(&line);
+        let run = run.expect(74, "");
+        assert!(
+            run.err.contains(name) && run.err.contains("nothing was delivered"),
+            "{run:?}"
+        );
+        assert!(host.mails().is_empty(), "{name}");
+        assert_eq!(host.names("spool/new").len(), 1);
+        host.drain().expect(0, "");
+        assert_eq!(host.mails().len(), 1);
+    }
+}
+
+#[test]
+fn what_is_delivered_and_cannot_be_removed_ends_the_run() {
+    needs_root!();
+    // Whatever becomes of the first message, the folder can't be changed any more.
+    for exit_code in [0, 1, 75] {
+        let host = Host::new("");
+        host.gateway(&format!(
+            "d=${{0%/*}}; cat >> $d/out/log; chmod 500 $d/spool/new; exit {exit_code}"
+        ));
+        for number in 1..=3 {
+            let mut notice = document(Kind::Login, number, &format!("user{number}"));
+            notice.channel = Method::Command;
+            host.put(&notice);
+        }
+        let run = host.drain().expect(74, "");
+        assert!(run.err.contains("nothing more is delivered"), "{run:?}");
+        let log = || fs::read_to_string(host.path("out/log")).unwrap();
+        assert_eq!(log().lines().count(), 1);
+        // And the next run does not even begin.
+        let run = host.drain().expect(74, "");
+        assert!(run.err.contains("nothing was delivered"), "{run:?}");
+        assert_eq!(log().lines().count(), 1);
+        assert_eq!(host.names("spool/new").len(), 3);
+    }
+}
+
+#[test]
+fn one_recipient_does_not_keep_messages_from_others() {
+    needs_root!();
+    let host = Host::new("");
+    host.gateway(
+        "read -r line; case $line in *hangs*) exec sleep 600;; esac; printf '%s\\n' \"$line\" >> ${0%/*}/out/log",
+    );
+    for (number, user) in ["a-hangs", "a-hangs", "b", "c-hangs", "d"]
+        .iter()
+        .enumerate()
+    {
+        let mut notice = document(Kind::Login, number as u64, user);
+        notice.channel = Method::Command;
+        host.put(&notice);
+    }
+    host.drain().expect(75, "");
+    let log = fs::read_to_string(host.path("out/log")).unwrap();
+    assert_eq!(log.lines().count(), 2, "{log}");
+    // What is left was tried once, but for the second one of somebody whose first one hangs.
+    assert_eq!(tries(&host), [(0, 1), (1, 0), (3, 1)]);
+}
+
+#[test]
+fn a_way_on_which_three_in_a_row_hang_is_left() {
+    needs_root!();
+    let host = Host::new("");
+    host.gateway("exec sleep 600");
+    host.change("deadline = \"2s\"", "deadline = \"1s\"");
+    for number in 0..30 {
+        let mut notice = document(Kind::Login, number, &format!("user{number:02}"));
+        notice.channel = Method::Command;
+        host.put(&notice);
+    }
+    let begin = std::time::Instant::now();
+    host.drain().expect(75, "");
+    assert!(begin.elapsed().as_secs() < 10, "{:?}", begin.elapsed());
+    let mut expected: Vec<_> = (0..30)
+        .map(|number| (number, u32::from(number < 3)))
+        .collect();
+    assert_eq!(tries(&host), expected);
+    // The ones that were not tried come first the next time.
+    host.let_time_pass();
+    host.drain().expect(75, "");
+    for (number, tries) in &mut expected {
+        *tries = u32::from(*number < 6);
+    }
+    assert_eq!(tries(&host), expected);
+}
+
+/// What waits for its next try: the number of its id, and how often it was tried.
+fn tries(host: &Host) -> Vec<(u64, u32)> {
+    let mut tries: Vec<_> = host
+        .names("spool/deferred")
+        .iter()
+        .map(|name| {
+            let parts: Vec<_> = name.split('~').collect();
+            let wait = parts[0].parse::<u64>().unwrap() - now();
+            assert!((30..=3600).contains(&wait), "{name}");
+            let number = u64::from_str_radix(parts[4], 16).unwrap();
+            (number, parts[1].parse().unwrap())
+        })
+        .collect();
+    tries.sort_unstable();
+    tries
+}
+
+#[test]
+fn what_was_not_tried_keeps_its_tries_until_its_day_is_over() {
+    needs_root!();
+    let host = Host::new("");
+    host.change("/out\"", "/nowhere\"");
+    let old = |number| {
+        let mut old = document(Kind::Login, number, "alice");
+        old.time = now() - 90_000;
+        old
+    };
+    for number in 1..=2 {
+        host.put(&document(Kind::Login, number, "alice"));
+    }
+    host.put(&old(3));
+    host.drain().expect(78, "");
+    assert_eq!(tries(&host), [(1, 1), (2, 0), (3, 1)]);
+    // A clock that is wrong makes everything old: a few tries are everybody's due.
+    for before in 1..=4 {
+        assert!(host.names("spool/dead").is_empty(), "{before}");
+        host.let_time_pass();
+        host.drain().expect(78, "");
+    }
+    assert_eq!(
+        host.names("spool/dead"),
+        [format!("login~alice~{:032x}", 3)]
+    );
+}
+
+#[test]
+fn what_waits_is_found_however_its_numbers_are_written() {
+    needs_root!();
+    let host = Host::new("");
+    let notice = document(Kind::Login, 1, "alice");
+    let name = format!("+1~03~login~alice~{:032x}", 1);
+    host.put_as("spool/deferred", &name, &notice);
+    host.drain().expect(0, "");
+    assert_eq!(host.mails().len(), 1);
+    assert!(host.names("spool/deferred").is_empty());
+}

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::io::Write;
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -222,6 +224,33 @@ impl Host {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap()
+    }
+
+    /// `send` as a login starts it, with a socket that is its input and its output.
+    pub(crate) fn send_by_socket(&self, document: &Document) -> (Child, UnixStream) {
+        let (socket, theirs) = UnixStream::pair().unwrap();
+        let input = OwnedFd::from(theirs);
+        let output = input.try_clone().unwrap();
+        let child = self
+            .command("send")
+            .stdin(input)
+            .stdout(output)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        (&socket).write_all(document.to_json().as_bytes()).unwrap();
+        socket.shutdown(Shutdown::Write).unwrap();
+        (child, socket)
+    }
+
+    /// Has what comes through a program go through one with this text.
+    pub(crate) fn gateway(&self, text: &str) {
+        let program = self.program("gateway", text);
+        let settings = format!(
+            "[courier.command]\nrun = [\"{}\"]\n[courier.file]",
+            program.display()
+        );
+        self.change("[courier.file]", &settings);
     }
 
     /// `drain`.

@@ -1,12 +1,13 @@
 //! `send`: one message, one line, one exit code.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mfa_core::courier::{Document, Kind};
 use mfa_core::record::Method;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use crate::host::{Host, NOBODY, PROGRAM, code, document, ends, header, needs_root};
 
@@ -67,6 +68,114 @@ fn nothing_is_read_and_nothing_is_done() {
         .expect(0, "accepted - nothing\n");
     assert_eq!(run.err, "");
     assert!(host.mails().is_empty());
+}
+
+#[test]
+fn a_courier_stays_as_long_as_whoever_started_it_whatever_comes_of_it() {
+    needs_root!();
+    let host = Host::new("");
+    host.change("deadline = \"2s\"", "deadline = \"60s\"");
+    for (document, line, exit_code) in [
+        (
+            document(Kind::Nothing, 1, "alice"),
+            "accepted - nothing\n",
+            0,
+        ),
+        (code(2), "accepted file ", 0),
+        (by(Method::Command, code(3)), "config command ", 78),
+        (document(Kind::Failure, 4, "alice"), "refused file ", 69),
+    ] {
+        let (mut child, socket) = host.send_by_socket(&document);
+        let mut answer = String::new();
+        BufReader::new(&socket).read_line(&mut answer).unwrap();
+        assert!(answer.starts_with(line), "{answer}");
+        // Its work is done.
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(child.try_wait().unwrap(), None, "{line}");
+        let begin = Instant::now();
+        drop(socket);
+        assert_eq!(child.wait().unwrap().code(), Some(exit_code), "{line}");
+        assert!(begin.elapsed() < Duration::from_secs(5), "{line}");
+    }
+}
+
+#[test]
+fn a_courier_does_not_stay_beyond_its_deadline() {
+    needs_root!();
+    let host = Host::new("");
+    for (document, exit_code) in [
+        (document(Kind::Nothing, 1, "alice"), 0),
+        (by(Method::Command, code(3)), 78),
+    ] {
+        let begin = Instant::now();
+        let (mut child, socket) = host.send_by_socket(&document);
+        assert_eq!(child.wait().unwrap().code(), Some(exit_code));
+        let took = begin.elapsed();
+        assert!(took > Duration::from_secs(1), "{took:?}");
+        drop(socket);
+    }
+}
+
+/// What of these was opened meanwhile.
+fn opened(host: &Host, names: &[&'static str], work: impl FnOnce()) -> Vec<&'static str> {
+    let watch = Inotify::init(InitFlags::IN_NONBLOCK).unwrap();
+    let watched: Vec<_> = names
+        .iter()
+        .map(|name| {
+            let path = host.path(name);
+            (
+                watch.add_watch(&path, AddWatchFlags::IN_OPEN).unwrap(),
+                *name,
+            )
+        })
+        .collect();
+    work();
+    let events = watch.read_events().unwrap_or_default();
+    watched
+        .into_iter()
+        .filter(|(number, _)| events.iter().any(|event| event.wd == *number))
+        .map(|(_, name)| name)
+        .collect()
+}
+
+#[test]
+fn a_courier_for_nobody_prepares_what_any_other_prepares() {
+    needs_root!();
+    let host = Host::new("");
+    // Never connected to: nobody is to be told anything.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let settings = format!(
+        "[courier.smtp]\nhost = \"localhost\"\nport = {port}\nfrom = \"a@b.example\"\nusername = \"u\"\n\
+         ca_file = \"{}\"\n[messages]\ntemplates = \"{}\"\n[courier.file]",
+        host.path("ca.pem").display(),
+        host.path("templates").display(),
+    );
+    host.change("[courier.file]", &settings);
+    std::fs::create_dir(host.path("templates")).unwrap();
+    for name in [
+        "ca.pem",
+        "credentials/smtp-password",
+        "credentials/telegram-token",
+    ] {
+        std::fs::write(host.path(name), "x").unwrap();
+    }
+    let names = [
+        "ca.pem",
+        "credentials/smtp-password",
+        "credentials/telegram-token",
+        "templates",
+    ];
+    let nothing = || {
+        host.send(&document(Kind::Nothing, 1, "alice"))
+            .expect(0, "accepted - nothing\n");
+    };
+    assert_eq!(opened(&host, &names, nothing), ["templates"]);
+    host.change("email = \"file\"", "email = \"smtp\"");
+    let read = ["ca.pem", "credentials/smtp-password", "templates"];
+    assert_eq!(opened(&host, &names, nothing), read);
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err());
 }
 
 #[test]

@@ -238,6 +238,7 @@ struct Client {
     config: Config,
     server: Server,
     deadline: Duration,
+    progress: Progress,
 }
 
 impl Client {
@@ -263,6 +264,7 @@ impl Client {
             config: Config::parse(text.as_bytes()).unwrap(),
             server: Server::default(),
             deadline: Duration::from_secs(15),
+            progress: Progress::default(),
         }
     }
 
@@ -281,14 +283,13 @@ impl Client {
         };
         let sender = Sender::of(&self.config, "host").unwrap();
         let mail = Mail::new(&document, &composed, &sender, "host").unwrap();
-        let progress = Progress::default();
         let credentials = Credentials::files(self.folder.path());
         let job = Job {
             settings: self.config.courier.smtp.as_ref().unwrap(),
             credentials: &credentials,
             host: "client.example.com",
             end: Instant::now() + self.deadline,
-            progress: &progress,
+            progress: &self.progress,
         };
         work(&mut self.server, &job, &mail)
     }
@@ -584,7 +585,12 @@ fn what_a_server_refuses_for_now_is_tried_again_and_what_it_refuses_for_good_is_
             ),
             (
                 "550-5.1.1 no\r\n550 5.1.1 such alice@example.com\r\n",
-                Ending::Refused,
+                // A sender who sent too much today is refused with a 5xx too: only of a recipient it is for good.
+                if verb == "RCPT" {
+                    Ending::Refused
+                } else {
+                    Ending::Retry
+                },
                 Class::Refused,
             ),
         ] {
@@ -618,6 +624,43 @@ fn what_a_server_refuses_for_now_is_tried_again_and_what_it_refuses_for_good_is_
         Client::new(listener.port, STARTTLS).fails(Ending::Retry, class);
         nothing_was_told(listener);
     }
+}
+
+#[test]
+fn what_goes_wrong_from_the_sender_on_is_known_from_what_goes_wrong_before() {
+    let silent = |verb: &'static str| {
+        Listener::once(move |peer| {
+            peer.tls("good");
+            peer.session(&[(verb, "")]);
+        })
+    };
+    for (verb, is_with_message) in [
+        ("EHLO", false),
+        ("AUTH", false),
+        ("MAIL", true),
+        ("RCPT", true),
+        (".", true),
+    ] {
+        let listener = silent(verb);
+        let mut client = Client::new(listener.port, SIGN_IN).within(1500);
+        client.fails(Ending::Retry, Class::Timeout);
+        assert_eq!(client.progress.is_with_message(), is_with_message, "{verb}");
+        drop(client);
+        listener.heard();
+    }
+    // Connected to again, since the old connection was lost with a message; and then it is the server that is gone.
+    let listener = Listener::once(|peer| {
+        peer.tls("good");
+        peer.session(&[]);
+    });
+    let mut client = Client::new(listener.port, SIGN_IN);
+    client.send().unwrap();
+    let connection = client.server.connection.as_mut().unwrap();
+    let runtime = client.server.runtime.as_ref().unwrap();
+    runtime.block_on(connection.command(Quit)).unwrap();
+    listener.heard();
+    client.fails(Ending::Retry, Class::ConnectionRefused);
+    assert!(!client.progress.is_with_message());
 }
 
 /// Says something again and again, until nobody listens; fails where somebody listens for too long.
