@@ -15,7 +15,6 @@ use mfa_core::record::Method;
 use mfa_core::secure_file::Owner;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::stat::{SFlag, fstat};
 use zeroize::Zeroizing;
 
 use crate::audit::{SystemLog, tell};
@@ -80,13 +79,10 @@ pub(crate) fn run(config: &Path) -> u8 {
 /// as a login starts it, with a socket as its input; and not where it failed before it knew its deadline, which depends
 /// on nobody's name.
 fn linger(end: Instant) {
-    let input = std::io::stdin();
-    let is_socket = fstat(input.as_fd()).is_ok_and(|status| {
-        SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFSOCK
-    });
-    if !is_socket {
+    if !shed::is_started_by_a_login() {
         return;
     }
+    let input = std::io::stdin();
     loop {
         let left = end.saturating_duration_since(Instant::now());
         // Not the end of what can be read, which the other side has long announced: that it is gone altogether, which

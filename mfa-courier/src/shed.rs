@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
-use nix::sys::stat::{Mode, umask};
+use nix::sys::stat::{Mode, SFlag, fstat, umask};
 use nix::unistd::{
     Gid, ROOT, Uid, User, alarm, chdir, getegid, geteuid, getgroups, getresgid, getresuid,
     initgroups, setresgid, setresuid, setsid,
@@ -99,6 +99,14 @@ pub(crate) fn dies_with_the_courier(command: &mut Command) {
             Ok(())
         });
     }
+}
+
+/// Whether standard input is a socket: so a login starts the courier, and `mfa-admin`. Whoever tries it out has a pipe
+/// or a file there.
+pub(crate) fn is_started_by_a_login() -> bool {
+    fstat(std::io::stdin()).is_ok_and(|status| {
+        SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFSOCK
+    })
 }
 
 /// The account that the courier is to be.

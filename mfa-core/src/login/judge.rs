@@ -4,6 +4,7 @@
 use super::Setting;
 use crate::clock::Clock;
 use crate::courier::{self, Document, Kind};
+use crate::host;
 use crate::notice::Notices;
 use crate::otp::{Authenticator, Binding, Code, SentCode};
 use crate::policy::{self, Decision, DenyReason};
@@ -261,9 +262,13 @@ fn make_code(
 }
 
 /// A document for nobody: a courier is started with it where no code is to be sent, since starting one takes
-/// time.
+/// time. As long as one for somebody.
 pub(super) fn nothing_to_send(seconds: u64) -> Document {
-    Document::new(Kind::Nothing, courier::new_id(), seconds)
+    let mut document = Document::new(Kind::Nothing, courier::new_id(), seconds);
+    document.host = host::name();
+    document.to.push_str("nobody@localhost");
+    document.reference = courier::new_reference();
+    document
 }
 
 /// What a code is among a user's apps.

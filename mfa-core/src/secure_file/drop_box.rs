@@ -60,6 +60,7 @@ impl DropBox {
     ) -> Result<(), FileError> {
         let (taking, stat) = self.parent.foreign_subfolder(taking)?;
         let made = self.make(making, &stat, name, bytes)?;
+        Self::waste_a_file(&made, bytes);
         let from = &made.folder.fd;
         let moved = match renameat2(from, name, &taking.fd, name, RenameFlags::RENAME_NOREPLACE) {
             // A file system that can't promise it; names are random, so there is nothing to replace.
@@ -88,6 +89,17 @@ impl DropBox {
         let made = self.make(making, &stat, name, bytes)?;
         made.folder.remove_if_present(name)?;
         taking.sync()
+    }
+
+    /// Makes a file and removes it, which is what `pretend` has to do besides: nobody is to tell from the time whether
+    /// anything was kept. Nothing depends on it.
+    fn waste_a_file(made: &Making<'_>, bytes: &[u8]) {
+        let name = format!("{}~", made.name);
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        let private = Mode::from_bits_truncate(0o600);
+        let _ = openat(&made.folder.fd, name.as_str(), flags, private)
+            .and_then(|fd| write_all(&fd, bytes));
+        let _ = made.folder.remove_if_present(&name);
     }
 
     fn make<'a>(

@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 use crate::credential::Credentials;
 use crate::progress::Progress;
 use crate::report::{Class, Failure, Report};
+use crate::shed;
 
 pub(crate) use mail::mail_host;
 
@@ -116,7 +117,7 @@ impl Delivery {
 
     /// Does what a delivery by this host's main way does before it has anything to say to anybody: so that a courier
     /// for nobody takes as much time and memory. What goes wrong with that is told where something is to be delivered.
-    fn rehearse(&self, document: &Document, end: Instant, progress: &Progress) {
+    fn rehearse(&mut self, document: &Document, end: Instant, progress: &Progress) {
         let stand_in = Document {
             kind: Kind::Code,
             to: "nobody@localhost".to_owned(),
@@ -133,6 +134,16 @@ impl Delivery {
                 let _ = tls::client(settings.ca_file.path());
                 if !settings.username.is_empty() {
                     let _ = self.credentials.read(settings.password.as_str());
+                }
+                if shed::is_started_by_a_login() {
+                    let job = smtp::Job {
+                        settings,
+                        credentials: &self.credentials,
+                        host: &self.host,
+                        end,
+                        progress,
+                    };
+                    self.smtp.stay(&job);
                 }
             }
             (EmailBy::Smtp, None) => {

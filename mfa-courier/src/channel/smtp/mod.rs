@@ -71,6 +71,13 @@ impl Server {
         result.unwrap_or_else(|_| Err(Failure::retry(Class::Timeout, job.progress.what())))
     }
 
+    /// Waits until the end as if for a server that says nothing: in one thread more, which wakes up for its own
+    /// deadline. Where the login's process runs next, and how soon, depends on such things.
+    pub(super) fn stay(&mut self, job: &Job<'_>) {
+        // It always ends in its time being over.
+        let _: Result<(), Failure> = self.run(job, async |_| std::future::pending().await);
+    }
+
     /// Connects, signs in, and leaves.
     pub(super) fn check(&mut self, job: &Job<'_>) -> Result<String, Failure> {
         let (addresses, host) = (resolve(job)?, shown(job.settings));
