@@ -127,6 +127,11 @@ const EXPLANATIONS: &[(&str, &str, &str)] = &[
         "run it as the courier's user and see what it says; exit 0 means delivered",
     ),
     (
+        "spool",
+        "the spool can't be changed",
+        "see mount, space and owner of `[paths] spool`; `mfa-admin doctor` looks at it",
+    ),
+    (
         "folder",
         "the folder that mails are written to can't be used",
         "see `[courier.file]` of mfa.toml: the folder must be the courier's; codes need demo = true",

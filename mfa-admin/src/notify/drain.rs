@@ -20,6 +20,8 @@ const MAX_LINE: u64 = 1024;
 const MAX_LINES: usize = 1000;
 /// `EX_TEMPFAIL`, sysexits.h.
 const TRY_AGAIN: i32 = 75;
+/// `EX_IOERR`: the spool can't be changed.
+const SPOOL: i32 = 74;
 /// `EX_CONFIG`.
 const CONFIGURATION: i32 = 78;
 
@@ -38,6 +40,11 @@ pub(super) fn run(context: &Context<'_>) -> Result<Reply, Failure> {
         Some(TRY_AGAIN) => Err(Failure::failed(
             format!("not everything could be delivered, and is tried again later: {last}"),
             "`mfa-admin notify queue` shows what waits, and `mfa-admin doctor` tries the channels",
+        )),
+        Some(SPOOL) => Err(Failure::new(
+            Kind::StoreUnusable,
+            format!("the spool can't be changed, so nothing more was delivered: {last}"),
+            "see mount, space and owner of that place; `mfa-admin doctor` looks at it",
         )),
         Some(CONFIGURATION) => Err(Failure::new(
             Kind::ConfigUnusable,

@@ -158,7 +158,7 @@ fn long_and_broken_names_from_outside_make_one_message_with_the_same_headers() {
             host.admin(&["state", "reset", "alice", "--yes"])
                 .expect_success();
             let script = format!(
-                "user alice\nset rhost {text}\nset tty {text}\nset ruser {text}\nanswer text \ndo run while pgrep -r R,S,D -x mfa-courier >/dev/null; do sleep 0.02; done\nanswer text 000000\nanswer text 000000\nanswer text 000000\nauthenticate\n"
+                "user alice\nset rhost {text}\nset tty {text}\nset ruser {text}\nanswer text \ndo run until ls {folder} | grep -q eml; do sleep 0.02; done\nanswer text 000000\nanswer text 000000\nanswer text 000000\nauthenticate\n"
             );
             let seen = host.player().play(&script);
             assert!(seen.events("MFA-1002").is_empty(), "{seen}");

@@ -77,9 +77,15 @@ fn reference_in(text: &str) -> &str {
     reference
 }
 
-/// Couriers that are at work, by process id; those that have ended and are not reaped yet do not count.
+/// Couriers that are at work, by process id: neither those that have ended nor those that have said what came of it
+/// and stay until the login ends, waiting in poll(2) for that alone.
 fn couriers() -> Vec<String> {
-    processes("mfa-courier", false)
+    let mut found = processes("mfa-courier", false);
+    found.retain(|pid| {
+        let place = fs::read_to_string(format!("/proc/{pid}/wchan"));
+        place.is_ok_and(|place| !place.contains("poll"))
+    });
+    found
 }
 
 /// Processes of a name; those that nobody has reaped too, where asked for.

@@ -104,7 +104,9 @@ fn a_login_goes_on_without_user_spool_or_courier() {
 fn names_that_nobody_has_get_the_same_words_and_no_mail() {
     on_a_test_host(|host| {
         let exim = Exim::start(&Options::default());
-        deliver_by(host, &smtp(TLS_PORT, "tls"));
+        // A courier for nobody stays as long as one may take.
+        let deadline = "[courier]\ndeadline = \"2s\"\n";
+        deliver_by(host, &format!("{deadline}{}", smtp(TLS_PORT, "tls")));
         crate::add_with_mail(host, "alice");
         host.admin(&["user", "add", "bob"]);
         host.enroll_app("bob", "phone");
