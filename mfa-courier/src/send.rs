@@ -258,6 +258,17 @@ mod tests {
     }
 
     #[test]
+    fn blanks_count_as_much_as_anything_else() {
+        let text = Document::new(Kind::Nothing, "0".repeat(32), 0).to_json();
+        let text = text.trim_end();
+        let longer = |length: usize| format!("{text}{}", " ".repeat(length - text.len()));
+        assert!(read(&mut longer(MAX_DOCUMENT).as_bytes()).is_ok());
+        let failure = read(&mut longer(MAX_DOCUMENT + 1).as_bytes()).unwrap_err();
+        assert_eq!(failure.class, Class::Document);
+        assert!(failure.detail.contains("16 KiB"), "{}", failure.detail);
+    }
+
+    #[test]
     fn a_document_ends_with_its_line() {
         let text = Document::new(Kind::Test, "0".repeat(32), 5).to_json();
         let document = read(&mut text.as_bytes()).unwrap();

@@ -189,11 +189,13 @@ fn init_on_a_bare_host_makes_the_files_of_the_manual_and_the_courier_s_user() {
     let host = Host::empty();
     let script = r#"
         set -e
-        mkdir "$0/etc" "$0/var" && cp -a /etc/. "$0/etc" && mkdir -p "$0/var/lib" "$0/var/spool"
+        mkdir -p "$0/etc" "$0/var/lib" "$0/var/spool" && cp -a /etc/. "$0/etc"
         rm -rf "$0/etc/mfa"
         sed -i /^_mfa:/d "$0/etc/passwd" "$0/etc/group" "$0/etc/shadow" "$0/etc/gshadow"
         [ -s "$0/etc/machine-id" ] || echo 0123456789abcdef0123456789abcdef > "$0/etc/machine-id"
-        mount --bind "$0/etc" /etc && mount --bind "$0/var" /var
+        # Not /var itself: this very program may lie below it.
+        mount --bind "$0/etc" /etc
+        for folder in /var/lib /var/spool; do mount --bind "$0$folder" "$folder"; done
         "$1" init
         stat -c '%n %U:%G %a' /etc/mfa/mfa.toml /etc/mfa/seal.key /etc/mfa/credentials /var/lib/mfa \
             /var/lib/mfa/users /var/spool/mfa /var/spool/mfa/tmp /var/spool/mfa/new \

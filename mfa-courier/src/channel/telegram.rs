@@ -531,6 +531,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_sent_is_cut_at_its_end() {
+        let (base, thread) = api(answer("200 OK", r#"{"ok":true}"#));
+        let end = Instant::now() + Duration::from_secs(15);
+        let progress = Progress::default();
+        let bot = Bot::new(&base, TOKEN, end, &progress).unwrap();
+        bot.send(&document(), &composed(&"x".repeat(5000))).unwrap();
+        let (_, _, body) = thread.join().unwrap();
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let text = body["text"].as_str().unwrap();
+        let whole = format!("493817 is your code\n\n{}", "x".repeat(5000));
+        assert_eq!(text, &whole[..4096]);
+    }
+
+    #[test]
     fn a_text_is_cut_where_the_api_would_refuse_it() {
         assert_eq!(cut("short"), "short");
         assert_eq!(cut(&"x".repeat(5000)).len(), 4096);

@@ -13,3 +13,4 @@ mod host;
 mod killing;
 mod sending;
 mod shedding;
+mod trusting;

@@ -1,11 +1,12 @@
 //! `send`: one message, one line, one exit code.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use mfa_core::courier::{Document, Kind};
+use mfa_core::courier::{Document, Kind, MAX_DOCUMENT};
 use mfa_core::record::Method;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
@@ -205,6 +206,51 @@ fn what_stands_in_the_way_is_said_in_a_word() {
     );
     host.send(&code(1)).expect(78, "config sendmail program ");
     assert!(host.mails().is_empty());
+}
+
+#[test]
+fn a_credential_of_somebody_else_is_not_used() {
+    needs_root!();
+    let host = Host::new("[courier.telegram]\napi = \"http://127.0.0.1:1\"\n");
+    let mut message = by(Method::Telegram, code(1));
+    message.to = "12345".to_owned();
+    let path = host.path("credentials/telegram-token");
+    std::fs::write(&path, "1:secret").unwrap();
+    let send = |owner, mode| {
+        // The courier's group, so that it is the owner that counts and not whether it can be read.
+        chown(&path, Some(owner), Some(NOBODY)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        host.send(&message)
+    };
+    let run = send(1234, 0o640).expect(78, "config telegram credential ");
+    let reason = "is neither root's nor the courier's";
+    assert!(run.out.contains(reason), "{run:?}");
+    send(1234, 0o600).expect(78, "config telegram credential ");
+    // Whose it may be; nobody listens there.
+    for (owner, mode) in [(0, 0o640), (NOBODY, 0o600)] {
+        send(owner, mode).expect(75, "retry telegram connection_refused ");
+    }
+}
+
+#[test]
+fn a_document_is_too_long_by_its_blanks_too() {
+    needs_root!();
+    let host = Host::new("");
+    let with_length = |length: usize| {
+        let text = code(1).to_json();
+        let (start, rest) = text.split_at(1);
+        let path = host.path("document");
+        std::fs::write(
+            &path,
+            format!("{start}{}{rest}", " ".repeat(length - text.len())),
+        )
+        .unwrap();
+        let line = format!("exec \"$@\" < {}", path.display());
+        host.send_through(&line, &code(1))
+    };
+    with_length(MAX_DOCUMENT + 1).expect(69, "refused - document it is longer than 16 KiB\n");
+    assert!(host.mails().is_empty());
+    with_length(MAX_DOCUMENT).expect(0, "accepted file ");
 }
 
 #[test]

@@ -1,11 +1,16 @@
 //! What is left of root, and of whoever started the courier, when it begins its work.
 
 use std::fs;
-use std::process::Command;
+use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
+use mfa_core::courier::Kind;
 use mfa_core::record::Method;
 
-use crate::host::{Host, PROGRAM, code, needs_root};
+use crate::host::{Host, NOBODY, PROGRAM, code, document, needs_root};
 
 /// A host whose program writes down what it is.
 fn host() -> Host {
@@ -112,4 +117,75 @@ fn what_the_starting_process_left_behind_is_gone() {
         .collect();
     assert_eq!(fields[4], "0", "{stat}");
     assert_ne!(fields[3], nix::unistd::getsid(None).unwrap().to_string());
+}
+
+/// Waits for a connection, as long as the process is there that is to make one.
+#[track_caller]
+fn accept(listener: &TcpListener, child: &mut std::process::Child) -> std::net::TcpStream {
+    listener.set_nonblocking(true).unwrap();
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Ok((stream, _)) = listener.accept() {
+            return stream;
+        }
+        assert_eq!(child.try_wait().unwrap(), None);
+        assert!(Instant::now() < end, "nobody came");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn nobody_looks_into_a_courier_at_work_even_as_its_own_user() {
+    needs_root!();
+    // Says nothing, so that the courier waits with password and code in its memory.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let host = Host::new(&format!(
+        "[courier.smtp]\nhost = \"127.0.0.1\"\nport = {port}\nfrom = \"a@b.example\"\n"
+    ));
+    host.change("email = \"file\"", "email = \"smtp\"");
+    host.change("deadline = \"2s\"", "deadline = \"60s\"");
+    host.put(&document(Kind::Login, 1, "alice"));
+    fs::write(host.path("document"), code(2).to_json().as_bytes()).unwrap();
+    let program = host.public_program();
+    // Who changes its user can't be looked into for that alone; a unit starts the courier as its user.
+    for (verb, uid) in [
+        ("send", 0),
+        ("send", NOBODY),
+        ("drain", 0),
+        ("drain", NOBODY),
+    ] {
+        let mut child = Command::new(&program)
+            .args([verb, "--config"])
+            .arg(host.path("mfa.toml"))
+            .uid(uid)
+            .gid(uid)
+            .stdin(fs::File::open(host.path("document")).unwrap())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let connection = accept(&listener, &mut child);
+        let process = format!("/proc/{}", child.id());
+        let status = fs::read_to_string(format!("{process}/status")).unwrap();
+        // What is in a process's folder is root's where the process is not dumpable; the folder itself never is
+        // (proc(5)).
+        let owner = fs::metadata(format!("{process}/environ")).unwrap().uid();
+        let looked = Command::new("cat")
+            .arg(format!("{process}/maps"))
+            .uid(NOBODY)
+            .gid(NOBODY)
+            .output()
+            .unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        drop(connection);
+        assert!(
+            status.contains("\nUid:\t65534\t65534\t65534\t65534\n"),
+            "{verb} {uid}: {status}"
+        );
+        assert_eq!(owner, 0, "{verb} started by {uid}");
+        assert!(!looked.status.success(), "{verb} started by {uid}");
+        assert!(looked.stdout.is_empty(), "{verb} started by {uid}");
+    }
 }
