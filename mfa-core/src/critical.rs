@@ -57,7 +57,7 @@ impl CriticalSection {
     /// end the host when the mask is put back. Only within a section is it blocked, and so kept, even if
     /// it is ignored. Not sigwait(3): a file system may answer EFBIG of itself, without a signal.
     #[allow(clippy::unused_self)] // proof that there is a section
-    pub(crate) fn take_file_size_signal(&self) {
+    fn take_file_size_signal(&self) {
         let mut too_large = SigSet::empty();
         too_large.add(Signal::SIGXFSZ);
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
@@ -82,6 +82,22 @@ impl CriticalSection {
         let mask = before.mask.thread_set_mask();
         uids.and(mask)
     }
+}
+
+/// Runs something in a section of its own; sections may lie in each other. Where it has met the limit on file sizes,
+/// the signal of that is taken.
+pub(crate) fn protected<T, E>(
+    run: impl FnOnce() -> Result<T, E>,
+    is_over_the_limit: impl FnOnce(&E) -> bool,
+    unprotected: fn(Errno) -> E,
+) -> Result<T, E> {
+    let section = CriticalSection::enter().map_err(unprotected)?;
+    let result = run();
+    if result.as_ref().is_err_and(is_over_the_limit) {
+        section.take_file_size_signal();
+    }
+    section.leave().map_err(unprotected)?;
+    result
 }
 
 impl Drop for CriticalSection {

@@ -6,8 +6,8 @@ use std::path::Path;
 use nix::errno::Errno;
 
 use super::{Document, Kind, MAX_DOCUMENT, NoticeName, SpoolName};
-use crate::critical::CriticalSection;
-use crate::secure_file::{DropBox, FileError, Owner, Problem};
+use crate::critical;
+use crate::secure_file::{DropBox, FileError, Owner};
 
 /// Where files are made.
 pub const TMP: &str = "tmp";
@@ -94,17 +94,13 @@ pub(super) fn put(
     document: &Document,
     is_wanted: bool,
 ) -> Result<(), SpoolError> {
-    let section = CriticalSection::enter().map_err(SpoolError::Unprotected)?;
-    let result = put_unprotected(path, owner, document, is_wanted);
-    if let Err(SpoolError::File(FileError {
-        problem: Problem::System(Errno::EFBIG),
-        ..
-    })) = &result
-    {
-        section.take_file_size_signal();
-    }
-    section.leave().map_err(SpoolError::Unprotected)?;
-    result
+    let is_over_the_limit =
+        |error: &SpoolError| matches!(error, SpoolError::File(error) if error.is_over_the_limit());
+    critical::protected(
+        || put_unprotected(path, owner, document, is_wanted),
+        is_over_the_limit,
+        SpoolError::Unprotected,
+    )
 }
 
 fn put_unprotected(

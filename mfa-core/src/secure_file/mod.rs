@@ -125,6 +125,11 @@ impl fmt::Display for FileError {
 impl std::error::Error for FileError {}
 
 impl FileError {
+    /// Whether a write went over the limit on file sizes, `setrlimit(2)`.
+    pub(crate) fn is_over_the_limit(&self) -> bool {
+        self.problem == Problem::System(Errno::EFBIG)
+    }
+
     fn new(path: &Path, problem: Problem) -> Self {
         Self {
             path: path.to_owned(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use zeroize::Zeroizing;
 
-use crate::critical::CriticalSection;
+use crate::critical;
 use crate::document::{DocumentError, Read};
 use crate::record::{ReadRecord, UserRecord};
 use crate::request::UserName;
@@ -347,17 +347,9 @@ impl Store for FileStore {
 
 /// Runs something that its caller must not stop half-way.
 fn protected<T>(run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    let section = CriticalSection::enter().map_err(StoreError::Unprotected)?;
-    let result = run();
-    if let Err(StoreError::File(FileError {
-        problem: Problem::System(Errno::EFBIG),
-        ..
-    })) = &result
-    {
-        section.take_file_size_signal();
-    }
-    section.leave().map_err(StoreError::Unprotected)?;
-    result
+    let is_over_the_limit =
+        |error: &StoreError| matches!(error, StoreError::File(error) if error.is_over_the_limit());
+    critical::protected(run, is_over_the_limit, StoreError::Unprotected)
 }
 
 fn record_name(user: &UserName) -> String {
