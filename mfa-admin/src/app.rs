@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use crate::ask;
 use crate::base32;
 use crate::cli::{AppCommand, EnrollArgs, NameArgs, PictureArgs, QrForm};
-use crate::context::{Context, House, host_name, no_such_user};
+use crate::context::{Context, House, no_such_user};
 use crate::error::Failure;
 use crate::notice::{self, Change};
 use crate::output::{Reply, WIDTH, shown, table, wrap};
@@ -296,7 +296,11 @@ struct Enrolment {
 
 impl Enrolment {
     fn new(config: &Config, user: &UserName, app: &App, secret: &[u8]) -> Self {
-        let issuer = config.enrolment.issuer.as_str().replace("%h", &host_name());
+        let issuer = config
+            .enrolment
+            .issuer
+            .as_str()
+            .replace("%h", &mfa_core::host::name());
         let secret = base32::encode(secret);
         let issuer = percent_encode(&issuer);
         let uri = Zeroizing::new(format!(

@@ -192,15 +192,6 @@ pub(crate) fn no_such_user(name: &str) -> Failure {
     )
 }
 
-/// This host's name, as hostname(1) prints it.
-pub(crate) fn host_name() -> String {
-    nix::unistd::gethostname()
-        .ok()
-        .and_then(|name| name.into_string().ok())
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "localhost".to_owned())
-}
-
 /// A file's error as a failure of the store.
 pub(crate) fn file_failure(error: FileError) -> Failure {
     StoreError::from(error).into()

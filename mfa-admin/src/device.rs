@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::ask;
 use crate::cli::{DeviceChoice, DeviceCommand, NameArgs};
-use crate::context::{Context, host_name, this_device};
+use crate::context::{Context, this_device};
 use crate::error::Failure;
 use crate::notice::{self, Change};
 use crate::output::{Reply, shown, table};
@@ -82,7 +82,7 @@ pub(crate) fn default_label(
     let whole = id.to_string();
     let (wanted, otherwise) = match id {
         AssignedDevice::Any => ("any".to_owned(), "any host".to_owned()),
-        AssignedDevice::One(one) if one == here => (host_name(), one.short()),
+        AssignedDevice::One(one) if one == here => (mfa_core::host::name(), one.short()),
         AssignedDevice::One(one) => (one.short(), whole.clone()),
     };
     free_label(&wanted, &otherwise, &taken)
@@ -310,7 +310,7 @@ mod tests {
         let free = default_label(AssignedDevice::One(here), here, &record(&[])).unwrap();
         assert_eq!(
             free.get(),
-            &host_name().chars().take(32).collect::<String>()
+            &mfa_core::host::name().chars().take(32).collect::<String>()
         );
         let taken = record(&[("1", free.get())]);
         assert_eq!(

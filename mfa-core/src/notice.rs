@@ -40,7 +40,8 @@ impl Notices<'_> {
         unix_seconds: u64,
     ) -> Option<Document> {
         let mut document = self.document(Kind::Login, record, unix_seconds);
-        tell_of_request(&mut document, request, trail);
+        tell_of_request(&mut document, request);
+        trail.login().clone_into(&mut document.login);
         let (method, app) = trail.used_method().unwrap_or_default();
         document.method = method;
         document.app = app;
@@ -63,14 +64,16 @@ impl Notices<'_> {
         }
         let Some(record) = record else {
             let mut document = Document::new(Kind::Failure, courier::new_id(), unix_seconds);
-            tell_of_request(&mut document, request, trail);
+            tell_of_request(&mut document, request);
+            trail.login().clone_into(&mut document.login);
             return Some(Notice {
                 document,
                 is_wanted: false,
             });
         };
         let mut document = self.document(Kind::Failure, record, unix_seconds);
-        tell_of_request(&mut document, request, trail);
+        tell_of_request(&mut document, request);
+        trail.login().clone_into(&mut document.login);
         if self.channels.email {
             let admins = self.config.notices.admins.iter();
             document.admins = admins.map(ToString::to_string).collect();
@@ -149,11 +152,11 @@ impl Notices<'_> {
     }
 }
 
-fn tell_of_request(document: &mut Document, request: &LoginRequest, trail: &AuditTrail) {
+/// Says in a document which request it is about.
+pub(crate) fn tell_of_request(document: &mut Document, request: &LoginRequest) {
     document.service.clone_from(&request.service);
     request.address().clone_into(&mut document.from);
     document.tty = request.tty.clone().unwrap_or_default();
-    trail.login().clone_into(&mut document.login);
 }
 
 /// Keeps a notice, or pretends to; a line says so where that failed. Whether it was done.

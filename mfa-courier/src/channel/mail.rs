@@ -129,9 +129,7 @@ impl Mail {
 
 /// This host's name where it is one that mail can carry, else `localhost`.
 pub(crate) fn mail_host() -> String {
-    nix::unistd::gethostname()
-        .ok()
-        .and_then(|name| name.into_string().ok())
+    Some(mfa_core::host::name())
         .filter(|name| is_domain(name))
         .unwrap_or_else(|| "localhost".to_owned())
 }
