@@ -4,6 +4,10 @@
 #   make demo       real logins on a host of its own; INTERACTIVE=1 to log in with your own phone
 #   make test       everything that can fail; real logins need root
 #   make bench      how long logins take, beside Debian's peers; needs root
+#
+#   make test-faults, test-races, test-timing, test-leaks, compare, fuzz
+#                   the long forms of what make test runs in short; need root
+#   make proof      all of those, then docs/proof.md with what they counted
 #   make install    DESTDIR, PREFIX, MODULEDIR, LIBEXECDIR; touches neither /etc/mfa nor /etc/pam.d
 
 PREFIX ?= /usr/local
@@ -24,7 +28,7 @@ MODULEDIR ?= $(patsubst %/pam_permit.so,%,$(firstword $(wildcard $(LIBS:=/securi
 copy = find $(1) -type f -printf '%P\n' | while read -r file; do install -D -m 0644 "$(1)/$$file" "$(DESTDIR)$(2)/$$file" && \
 	sed -i 's|/usr/libexec/mfa/|$(LIBEXECDIR)/|' "$(DESTDIR)$(2)/$$file" || exit 1; done
 
-.PHONY: build demo test bench install
+.PHONY: build demo test bench install test-faults test-races test-timing test-leaks compare fuzz proof
 
 build:
 	cargo build --release --locked
@@ -37,6 +41,15 @@ test:
 
 bench:
 	tests/bench/run.sh
+
+test-faults test-races test-timing test-leaks compare:
+	tests/long.sh $(@:test-%=%)
+
+fuzz:
+	tests/fuzz/run.sh
+
+proof: test-faults test-races test-timing test-leaks compare fuzz bench
+	tests/proof.sh
 
 install:
 	@for file in libpam_mfa.so mfa-courier mfa-admin; do test -e $(TARGET)/$$file || { echo "run make build first" >&2; exit 1; }; done

@@ -34,6 +34,7 @@ pub mod mail;
 mod namespace;
 pub mod network;
 pub mod pam_host;
+pub mod proof;
 mod recorder;
 mod ssh;
 pub mod stacks;

@@ -2,7 +2,7 @@
 
 use std::any::type_name;
 use std::env;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::files::repository;
 use crate::host::Host;
+use crate::proof;
 
 /// Set for the copy of the test binary that runs inside.
 const INSIDE: &str = "MFA_TEST_HOST";
@@ -18,6 +19,8 @@ const INSIDE: &str = "MFA_TEST_HOST";
 const DONE: &str = "the body has run on its own host";
 /// A login that hangs is ended after this time; the slowest test takes a fifth of it.
 const DEADLINE: Duration = Duration::from_secs(150);
+/// The same where the long form of a test runs.
+const LONG_DEADLINE: Duration = Duration::from_secs(4 * 3600);
 
 /// Runs `body` as root on a test host of its own, see `tests/host/enter`. Call it once, directly from the test
 /// function: the test's name is read from the closure's type.
@@ -91,12 +94,29 @@ fn run_inside(name: &str) -> (Option<i32>, String) {
     // The pipe ends when the last process in there has died, which is when the host is gone.
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
-        let mut text = Vec::new();
-        let mut reader = reader;
-        let _ = reader.read_to_end(&mut text);
-        let _ = sender.send(String::from_utf8_lossy(&text).into_owned());
+        let mut text = String::new();
+        let mut reader = BufReader::new(reader);
+        let mut line = Vec::new();
+        while reader
+            .read_until(b'\n', &mut line)
+            .is_ok_and(|read| read > 0)
+        {
+            let said = String::from_utf8_lossy(&line);
+            // Past the capture of libtest: of a long run people see how far it has come, of any what it counted.
+            if proof::is_long() || said.starts_with("proof: ") {
+                let _ = std::io::stderr().write_all(&line);
+            }
+            text.push_str(&said);
+            line.clear();
+        }
+        let _ = sender.send(text);
     });
-    if let Ok(text) = receiver.recv_timeout(DEADLINE) {
+    let deadline = if proof::is_long() {
+        LONG_DEADLINE
+    } else {
+        DEADLINE
+    };
+    if let Ok(text) = receiver.recv_timeout(deadline) {
         return (child.wait().unwrap().code(), text);
     }
     // Ends everything in there: enter runs below `unshare --kill-child`.
@@ -107,6 +127,6 @@ fn run_inside(name: &str) -> (Option<i32>, String) {
         .unwrap_or_default();
     (
         None,
-        format!("{text}\n(ended after {} s)", DEADLINE.as_secs()),
+        format!("{text}\n(ended after {} s)", deadline.as_secs()),
     )
 }
