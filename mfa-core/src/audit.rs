@@ -443,11 +443,10 @@ fn head(event: Event) -> String {
 
 #[allow(clippy::needless_pass_by_value)] // callers have made the value for this
 fn field(line: &mut String, name: &str, value: Option<impl AsRef<str>>) {
-    let _ = write!(
-        line,
-        " {name}={}",
-        value.as_ref().map_or("-", AsRef::as_ref)
-    );
+    let value = value.as_ref().map_or("-", AsRef::as_ref);
+    for part in [" ", name, "=", value] {
+        line.push_str(part);
+    }
 }
 
 fn explanation(line: &mut String, reason: Option<&str>, detail: Option<&str>) {

@@ -80,7 +80,8 @@ impl DeviceId {
     /// The first 8 digits, for audit lines.
     #[must_use]
     pub fn short(&self) -> String {
-        self.to_string().chars().take(8).collect()
+        let [a, b, c, d, ..] = self.0;
+        hex::encode(&[a, b, c, d])
     }
 }
 
