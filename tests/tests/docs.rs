@@ -220,3 +220,57 @@ fn what_is_advised_for_standards_can_be_configured_like_that() {
         }
     });
 }
+
+#[test]
+fn what_standards_forbid_can_not_be_set() {
+    on_a_test_host(|host| {
+        let smtp =
+            "[courier.smtp]\nhost = \"mail.example.com\"\nfrom = \"a@example.com\"\nsecurity = ";
+        for (allowed, forbidden) in [
+            // NIST SP 800-63B-4, 3.1.3.2; ASVS 6.5.4 and 6.5.5.
+            ("[code]\ndigits = 6", "[code]\ndigits = 5"),
+            ("[code]\nlifetime = \"10m\"", "[code]\nlifetime = \"601s\""),
+            // NIST SP 800-63B-4, 3.2.2: none is more than a hundred as well.
+            (
+                "[lockout]\ndisable_after = 100",
+                "[lockout]\ndisable_after = 101",
+            ),
+            (
+                "[lockout]\ndisable_after = 1",
+                "[lockout]\ndisable_after = 0",
+            ),
+            // PCI DSS 8.3.2.
+            (&format!("{smtp}\"starttls\""), &format!("{smtp}\"none\"")),
+        ] {
+            let exit = |text: &str| {
+                fs::write("/etc/mfa/tried.toml", format!("version = 1\n{text}\n")).unwrap();
+                let words = ["mfa-admin", "config", "check", "/etc/mfa/tried.toml"];
+                host.run(&words).exit
+            };
+            assert_eq!(exit(allowed), 0, "{allowed}");
+            assert_eq!(exit(forbidden), 4, "{forbidden}");
+        }
+        // RFC 4226, 4 (R4 and R6).
+        host.admin(&["user", "add", "alice"]);
+        let enroll = |digits: &str, secret: &str| {
+            let words = [
+                "mfa-admin",
+                "app",
+                "enroll",
+                "alice",
+                "--secret",
+                "-",
+                "--no-confirm",
+                "--qr",
+                "none",
+                "--digits",
+                digits,
+            ];
+            host.run_with(&words, &format!("{secret}\n")).exit
+        };
+        let (bits_120, bits_160) = ("A".repeat(24), "A".repeat(32));
+        assert_ne!(enroll("6", &bits_120), 0);
+        assert_ne!(enroll("5", &bits_160), 0);
+        assert_eq!(enroll("6", &bits_160), 0);
+    });
+}
