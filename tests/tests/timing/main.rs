@@ -14,5 +14,6 @@
 )]
 
 mod people;
+mod programs;
 
 mod texts;

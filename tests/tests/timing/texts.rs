@@ -12,10 +12,11 @@ const MAIL: &str =
 
 /// Two attempts of one application, the second as it comes after the first.
 fn script(user: &str, answers: &[&str]) -> String {
-    let answers: String = answers
+    let answers: Vec<_> = answers
         .iter()
         .map(|answer| format!("answer text {answer}\n"))
         .collect();
+    let answers = answers.concat();
     // Not MFA_LOGIN_SEQ, the number of lines in the log, which does depend on the user: nobody but the host program sees it
     // before a login has succeeded.
     let environment = "getuser\ngetenv MFA_LOGIN\ngetenv MFA_LOGIN_METHOD\n";
@@ -43,7 +44,7 @@ fn transcript(kind: Kind, seen: &Seen) -> String {
 }
 
 /// Answers that are typed by turns; none of them lets anybody in. Where more is asked, the application gives up.
-fn answers<'text>(wrong: &'text str) -> Vec<Vec<&'text str>> {
+fn answers(wrong: &str) -> Vec<Vec<&str>> {
     vec![
         vec![wrong; 12],
         vec![""; 24],
