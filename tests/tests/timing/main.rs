@@ -13,6 +13,7 @@
     reason = "tests fail at once, and live in real time"
 )]
 
+mod clock;
 mod people;
 mod programs;
 

@@ -83,23 +83,19 @@ pub(crate) struct People {
 }
 
 impl People {
-    /// `count` people of each kind, on a host below `folder`.
-    pub(crate) fn settle(machine: &Host, folder: &str, kinds: &[Kind], count: usize) -> Self {
+    /// One of each kind on a host in memory, with accounts.
+    pub(crate) fn settle(machine: &Host) -> Self {
+        add_accounts(machine, 1);
+        Self::settle_below("/run/pam_host", 1)
+    }
+
+    /// `count` people of each kind, on a host below `folder`; their accounts are there.
+    pub(crate) fn settle_below(folder: &str, count: usize) -> Self {
         let people = Self {
             host: PamHost::below(folder, LIMITS),
             app: Authenticator::new(),
         };
-        // Spread over /etc/passwd: no kind is always found first.
-        let mut uid = FIRST_UID;
-        for which in 0..count {
-            for &kind in kinds {
-                if kind != Kind::UnknownToNss {
-                    machine.add_account(&kind.name_of(which), uid);
-                    uid += 1;
-                }
-            }
-        }
-        for &kind in kinds {
+        for kind in KINDS {
             for which in 0..count {
                 people.make(kind, &kind.name_of(which));
             }
@@ -177,5 +173,14 @@ impl People {
             .status()
             .unwrap();
         assert!(put.success());
+    }
+}
+
+/// Accounts for `count` people of each kind, spread over /etc/passwd: no kind is always found first.
+pub(crate) fn add_accounts(machine: &Host, count: usize) {
+    let known = KINDS.into_iter().filter(|&kind| kind != Kind::UnknownToNss);
+    let names = (0..count).flat_map(|which| known.clone().map(move |kind| kind.name_of(which)));
+    for (uid, name) in (FIRST_UID..).zip(names) {
+        machine.add_account(&name, uid);
     }
 }

@@ -10,7 +10,7 @@ const CODE: &str = "Verification code: ";
 
 /// Everybody, and module lines in a stack read their configuration.
 fn settle(machine: &Host) -> People {
-    let people = People::settle(machine, "/run/pam_host", &KINDS, 1);
+    let people = People::settle(machine);
     people
         .host
         .configure(&format!("[prompt]\nfail_delay = \"0s\"\n{LIMITS}"));

@@ -63,7 +63,7 @@ fn every_refusal_gives_the_transcript_of_a_wrong_code_in_every_configuration() {
         install_courier();
         std::fs::create_dir_all("/run/mail").unwrap();
         std::os::unix::fs::chown("/run/mail", Some(991), Some(991)).unwrap();
-        let people = People::settle(machine, "/run/pam_host", &KINDS, 1);
+        let people = People::settle(machine);
         let wrong = people.app.wrong_code();
         let spy = format!("export LD_PRELOAD={}", built("pam_delay.so").display());
         let mut compared = 0;
@@ -133,7 +133,7 @@ fn every_refusal_gives_the_transcript_of_a_wrong_code_in_every_configuration() {
 #[test]
 fn a_right_code_of_who_may_not_log_in_looks_like_a_wrong_one() {
     on_a_bare_host(|machine| {
-        let people = People::settle(machine, "/run/pam_host", &KINDS, 1);
+        let people = People::settle(machine);
         let wrong = people.app.wrong_code();
         let play = |kind: Kind, code: &str| {
             people.put_back();

@@ -53,7 +53,7 @@ fn is_the_look_for_no_record(kind: Kind, call: &str) -> bool {
 #[test]
 fn every_refusal_makes_the_same_system_calls() {
     on_a_bare_host(|machine| {
-        let people = People::settle(machine, "/run/pam_host", &KINDS, 1);
+        let people = People::settle(machine);
         people.host.configure(LIMITS);
         let wrong = people.app.wrong_code();
         let right = people.app.code_of(people.app.step());
@@ -127,7 +127,7 @@ fn every_refusal_takes_about_as_many_instructions() {
     /// anybody is more than that: to read the record again in the transaction, or to open and check a secret.
     const MOST: f64 = 1.12;
     on_a_bare_host(|machine| {
-        let people = People::settle(machine, "/run/pam_host", &KINDS, 1);
+        let people = People::settle(machine);
         people
             .host
             .configure(&format!("[prompt]\ntries = 1\n{LIMITS}"));
