@@ -43,13 +43,34 @@ impl Stopwatch {
             format!(" {} {}", saved.display(), file.display())
         });
         let command = format!("login {service} {user} {code}{restored}\n");
+        let [result, authenticate, _] = self.obey(&command);
+        (i32::try_from(result).unwrap(), authenticate)
+    }
+
+    /// Nanoseconds from Enter at a prompt to the next: at the first prompt, or with a pause in milliseconds at the second, so much
+    /// after it has come. Then hangs up.
+    pub fn time_enter(&mut self, service: &str, user: &str, pause: u32) -> u64 {
+        let pause = if pause == 0 {
+            String::new()
+        } else {
+            format!(" {pause}")
+        };
+        let [_, _, enter] = self.obey(&format!("prompt {service} {user}{pause}\n"));
+        enter
+    }
+
+    fn obey(&mut self, command: &str) -> [u64; 3] {
         let commands = self.commands.as_mut().unwrap();
         commands.write_all(command.as_bytes()).unwrap();
         let mut line = String::new();
         self.answers.read_line(&mut line).unwrap();
-        let words: Vec<_> = line.split_whitespace().collect();
-        assert_eq!(words.len(), 3, "pam_bench has ended at: {command}");
-        (words[0].parse().unwrap(), words[1].parse().unwrap())
+        let words: Vec<_> = line
+            .split_whitespace()
+            .map(|word| word.parse().unwrap())
+            .collect();
+        words
+            .try_into()
+            .unwrap_or_else(|_| panic!("pam_bench has ended at: {command}"))
     }
 }
 

@@ -6,6 +6,7 @@
 //! it is asserted: it is printed, with MET or MISSED. A busy machine blurs, and so makes the figures better than they are.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +15,7 @@ use std::time::Instant;
 
 use mfa_tests::pam_host::RHOST;
 use mfa_tests::stopwatch::{Area, Shuffle, Stopwatch, median, told_apart};
-use mfa_tests::{on_a_test_host, proof, target};
+use mfa_tests::{install_courier, on_a_test_host, proof, target};
 
 use crate::people::{KINDS, Kind, LIMITS, People, add_accounts};
 
@@ -163,6 +164,76 @@ fn guess(number: u64, confdir: &Path, wrong: &str, done: &AtomicBool) {
     }
 }
 
+/// Who asks for codes on a host that delivers them: somebody with an address, and people to whom none is sent.
+const ASKING: [Kind; 4] = [
+    Kind::Reachable,
+    Kind::WrongCode,
+    Kind::NoRecord,
+    Kind::Suspended,
+];
+/// What is timed there.
+const WISHES: [&str; 3] = ["Enter", "Enter again, 60 ms later", "three wrong codes"];
+
+impl Bench {
+    /// A host with a mail server that takes connections and never says a word: no courier ends by itself.
+    fn deliver(&self) -> TcpListener {
+        install_courier();
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = server.local_addr().unwrap().port();
+        self.people.host.configure(&format!(
+            "[prompt]\nfail_delay = \"0s\"\n[code]\nmax_sends = 1000\n[courier.smtp]\nhost = \"127.0.0.1\"\nport = {port}\n\
+             from = \"a@example.com\"\n{LIMITS}"
+        ));
+        server
+    }
+
+    /// Each of [`WISHES`] for each kind, interleaved.
+    fn measure_wishes(&self, turns: usize) -> Vec<Vec<Timed>> {
+        let server = self.deliver();
+        let mut all: Vec<_> = WISHES.iter().map(|_| self.everybody()).collect();
+        for timed in &mut all {
+            timed.retain(|timed| ASKING.contains(&timed.kind));
+        }
+        let mut watch = Stopwatch::start(&self.people.host.path("pam.d"));
+        let mut order: Vec<_> = (0..ASKING.len()).collect();
+        let mut shuffle = Shuffle::seeded(2);
+        let warm_up = turns / 10;
+        for turn in 0..warm_up + turns {
+            if turn % 100 == 0 {
+                // Nobody has asked for more codes than there are; nobody's notices have filled the spool.
+                self.people.put_back();
+                eprintln!("codes asked for: {turn} of {}", warm_up + turns);
+            }
+            shuffle.shuffle(&mut order);
+            for &at in &order {
+                let (name, state) = all[0][at].people[turn % of_a_kind()].clone();
+                let (saved, file) = (
+                    self.people.host.path("as-it-was").join(&state),
+                    self.people.host.path("lib/state").join(&state),
+                );
+                let (result, wrong) =
+                    watch.time("login", &name, &self.wrong, Some((&saved, &file)));
+                assert_ne!(result, 0, "{name}");
+                let times = [
+                    watch.time_enter("login", &name, 0),
+                    watch.time_enter("login", &name, 60),
+                    wrong,
+                ];
+                for entry in fs::read_dir(self.people.host.path("spool/new")).unwrap() {
+                    fs::remove_file(entry.unwrap().path()).unwrap();
+                }
+                if turn >= warm_up {
+                    for (timed, time) in all.iter_mut().zip(times) {
+                        timed[at].times.push(time);
+                    }
+                }
+            }
+        }
+        drop(server);
+        all
+    }
+}
+
 /// Prints every pair, and says which is worst.
 fn report(what: &str, everybody: &[Timed]) -> (String, Area) {
     println!(
@@ -212,24 +283,29 @@ fn the_time_of_a_refusal_is_measured_for_each_pair_of_kinds() {
             "logins timed, of each of 11 kinds".to_owned(),
             turns.to_string(),
         )];
-        let mut tell = |bench: &Bench, what: &str, fresh: bool, guessed_at: bool| {
-            let everybody = bench.measure(Way { fresh, guessed_at }, turns, what);
+        let mut tell = |everybody: &[Timed], what: &str| {
             assert!(everybody.iter().all(|timed| timed.times.len() == turns));
-            let (pair, area) = report(what, &everybody);
+            let (pair, area) = report(what, everybody);
             let verdict = if area.auc <= TARGET { "MET" } else { "MISSED" };
+            let pairs = everybody.len() * (everybody.len() - 1) / 2;
             told.push((
-                format!(
-                    "{what}: worst of {} pairs (AUC, at most {TARGET})",
-                    KINDS.len() * (KINDS.len() - 1) / 2
-                ),
+                format!("{what}: worst of {pairs} pairs (AUC, at most {TARGET})"),
                 format!("{:.3} ± {:.3}, {pair}: {verdict}", area.auc, area.within),
             ));
         };
-        tell(&on_disk, "on a disk, one process", false, false);
-        tell(&on_disk, "on a disk, fresh processes", true, false);
-        tell(&on_disk, "on a disk, 16 others guess", false, true);
-        tell(&in_memory, "in memory, one process", false, false);
-        tell(&in_memory, "in memory, 16 others guess", false, true);
+        for (bench, what, fresh, guessed_at) in [
+            (&on_disk, "on a disk, one process", false, false),
+            (&on_disk, "on a disk, fresh processes", true, false),
+            (&on_disk, "on a disk, 16 others guess", false, true),
+            (&in_memory, "in memory, one process", false, false),
+            (&in_memory, "in memory, 16 others guess", false, true),
+        ] {
+            tell(&bench.measure(Way { fresh, guessed_at }, turns, what), what);
+        }
+        for (what, everybody) in WISHES.iter().zip(on_disk.measure_wishes(turns)) {
+            let what = format!("on a disk, a host that delivers, {what}");
+            tell(&everybody, &what);
+        }
         let _ = fs::remove_dir_all(&disk);
         // A handful of logins says nothing.
         if proof::is_long() {
