@@ -20,8 +20,8 @@ pub(crate) const CASES: &[Case] = &[
         foreign_owner,
     ),
     Case::new(
-        "A right code, and the secret file is a link",
-        "A link to a file of root's with the same content, outside of the store. Right: refused.",
+        "A right code, and the secret file is a link to mallory's",
+        "A link to a file with the same content that belongs to mallory, mode 0600. Right: refused.",
         linked,
     ),
     Case::new(
@@ -62,11 +62,13 @@ fn foreign_owner(arena: &Arena<'_>) -> Vec<[Outcome; 3]> {
 }
 
 fn linked(arena: &Arena<'_>) -> Vec<[Outcome; 3]> {
+    let mallory = fs::metadata("/run/home/mallory").unwrap().uid();
     vec![each(|module| {
         let file = arena.secret_file(module, "p1");
         let elsewhere = arena.path("elsewhere");
         let _ = fs::remove_file(&elsewhere);
         copy(&file, &elsewhere);
+        chown(&elsewhere, Some(mallory), None).unwrap();
         fs::remove_file(&file).unwrap();
         symlink(&elsewhere, &file).unwrap();
         refused(!arena.gets_in(module, "p1", &arena.code_for(5)))
