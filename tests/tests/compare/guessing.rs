@@ -101,7 +101,7 @@ fn guesses_looked_at(arena: &Arena<'_>) -> Vec<[Outcome; 3]> {
 }
 
 fn count_guesses(arena: &Arena<'_>, module: Module, limits: [usize; 3]) -> Outcome {
-    let seconds = proof::rounds(2, 10);
+    let seconds = proof::rounds(1, 10);
     let wrong = arena.app.wrong_code();
     let confdir = arena.path("pam.d");
     let mark = arena.machine.mark();
@@ -123,7 +123,7 @@ fn count_guesses(arena: &Arena<'_>, module: Module, limits: [usize; 3]) -> Outco
         Module::Oath => guessed,
     };
     assert!(
-        guessed > 100 && count > 0,
+        guessed >= 16 && count > 0,
         "{module:?}: {count} of {guessed}"
     );
     Outcome::judged(

@@ -77,7 +77,7 @@ fn killed_anywhere(arena: &Arena<'_>) -> Vec<[Outcome; 3]> {
 fn kill_everywhere(arena: &Arena<'_>, module: Module) -> Aftermath {
     arena.put_back();
     let mut points = points_after_the_answer(arena, module);
-    let kept = proof::rounds(7, points.len());
+    let kept = proof::rounds(5, points.len());
     // The short form takes some, spread over all of them.
     let all = points.len();
     points = (0..kept.min(all))

@@ -74,6 +74,12 @@ fn our_column_is_right_and_the_peers_are_seen_to_fail() {
         if proof::is_long() {
             table::publish(&rows, &arena.versions());
         }
+        let too_wide: Vec<_> = table::plain(&rows)
+            .lines()
+            .filter(|line| line.chars().count() > 100)
+            .map(str::to_owned)
+            .collect();
+        assert!(too_wide.is_empty(), "{too_wide:#?}");
         let wrong: Vec<_> = rows
             .iter()
             .filter(|row| row.of(Module::Ours).is_right() == row.conceded)
