@@ -26,3 +26,4 @@ build() {
 build pam_host -lpam
 build pam_bench -lpam -ldl
 build pam_promptok.so -fPIC -shared -lpam
+build pam_delay.so -fPIC -shared -ldl

@@ -46,7 +46,7 @@ static void die(const char *what)
 static long long now(void)
 {
 	struct timespec time;
-	clock_gettime(CLOCK_MONOTONIC, &time);
+	clock_gettime(CLOCK_MONOTONIC_RAW, &time);
 	return time.tv_sec * 1000000000LL + time.tv_nsec;
 }
 

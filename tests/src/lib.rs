@@ -38,6 +38,7 @@ pub mod proof;
 mod recorder;
 mod ssh;
 pub mod stacks;
+pub mod stopwatch;
 mod syslog;
 pub mod telegram;
 mod terminal;
