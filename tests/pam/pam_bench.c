@@ -1,6 +1,6 @@
 /*
  * pam_bench: logins with a stopwatch. One process, as a daemon that lives long; pam_end unloads a module, and the next
- * login loads it anew, unless it is linked with -z nodelete. tests/src/bin/bench.rs drives it, on a host whose /dev/log is
+ * login loads it anew, unless it is linked with -z nodelete. tests/src/bin/bench drives it, on a host whose /dev/log is
  * drained.
  *
  *   pam_bench CONFDIR                            commands from standard input, one answer line each:
