@@ -5,13 +5,17 @@
  *
  *   pam_bench CONFDIR                            commands from standard input, one answer line each:
  *       login SERVICE USER CODE [SAVED FILE]     before the clock starts, SAVED is written over FILE, in place
- *                                                -> RESULT A B   A: nanoseconds of pam_authenticate alone; B: of the
- *                                                   whole login, pam_start_confdir to pam_end
+ *                                                -> RESULT A B C   A: nanoseconds of pam_authenticate alone; B: of the
+ *                                                   whole login, pam_start_confdir to pam_end; C: of A, how long this
+ *                                                   process was on a CPU
+ *       marked SERVICE USER CODE [SAVED FILE]    the same for strace: access(2) of /bench/began before the login,
+ *                                                /bench/called and /bench/returned around pam_authenticate, and
+ *                                                /bench/ended after it
  *       prompt SERVICE USER [PAUSE]              Enter at the first prompt, hangs up at the second
  *                                                -> RESULT A B   A: nanoseconds until the first prompt; B: from Enter
  *                                                   to the second. With a pause in milliseconds, Enter at the second
  *                                                   prompt too, so much later, then hangs up; B: from there to the third
- *       floor FILE                               -> 0 A A        2048 bytes in place and fdatasync
+ *       floor FILE                               -> 0 A A C      2048 bytes in place and fdatasync
  *   pam_bench --once CONFDIR SERVICE USER CODE   one login, for the time of a whole process; exit 0 when let in
  *   pam_bench --dlopen MODULE                    -> 0 A A        in this fresh process
  *
@@ -43,11 +47,16 @@ static void die(const char *what)
 	_exit(2);
 }
 
-static long long now(void)
+static long long read_clock(clockid_t clock)
 {
 	struct timespec time;
-	clock_gettime(CLOCK_MONOTONIC, &time);
+	clock_gettime(clock, &time);
 	return time.tv_sec * 1000000000LL + time.tv_nsec;
+}
+
+static long long now(void)
+{
+	return read_clock(CLOCK_MONOTONIC);
 }
 
 static int converse(int count, const struct pam_message **messages, struct pam_response **responses, void *data)
@@ -107,17 +116,29 @@ static void restore(const char *saved, const char *file)
 	close(to);
 }
 
-static void login(const char *confdir, const char *service, const char *user, const char *answer)
+/* A line in what strace writes. */
+static void mark(int is_marked, const char *path)
+{
+	if (is_marked && access(path, F_OK) == 0)
+		die(path);
+}
+
+static void login(const char *confdir, const char *service, const char *user, const char *answer, int is_marked)
 {
 	code = answer;
+	mark(is_marked, "/bench/began");
 	long long first = now();
 	pam_handle_t *handle = start(confdir, service, user);
-	long long before = now();
+	mark(is_marked, "/bench/called");
+	/* The clock of the CPU is read by a system call, so outside of what the other one times. */
+	long long cpu_before = read_clock(CLOCK_THREAD_CPUTIME_ID), before = now();
 	int result = pam_authenticate(handle, 0);
-	long long after = now();
+	long long after = now(), cpu_after = read_clock(CLOCK_THREAD_CPUTIME_ID);
+	mark(is_marked, "/bench/returned");
 	pam_end(handle, result);
 	long long last = now();
-	printf("%d %lld %lld\n", result, after - before, last - first);
+	mark(is_marked, "/bench/ended");
+	printf("%d %lld %lld %lld\n", result, after - before, last - first, cpu_after - cpu_before);
 }
 
 static void prompt(const char *confdir, const char *service, const char *user, int pause)
@@ -148,11 +169,11 @@ static void write_floor(const char *path)
 	}
 	turn = !turn;
 	memset(slot, turn + 1, SLOT);
-	long long before = now();
+	long long cpu_before = read_clock(CLOCK_THREAD_CPUTIME_ID), before = now();
 	if (pwrite(file, slot, SLOT, turn * SLOT) != SLOT || fdatasync(file) != 0)
 		die(path);
-	long long after = now();
-	printf("0 %lld %lld\n", after - before, after - before);
+	long long after = now(), cpu_after = read_clock(CLOCK_THREAD_CPUTIME_ID);
+	printf("0 %lld %lld %lld\n", after - before, after - before, cpu_after - cpu_before);
 }
 
 int main(int argc, char **argv)
@@ -185,10 +206,11 @@ int main(int argc, char **argv)
 		int count = 0;
 		for (char *word = strtok_r(line, " \n", &rest); word != NULL && count < 6; word = strtok_r(NULL, " \n", &rest))
 			words[count++] = word;
-		if (count >= 4 && strcmp(words[0], "login") == 0) {
+		int is_marked = count > 0 && strcmp(words[0], "marked") == 0;
+		if ((count == 4 || count == 6) && (is_marked || strcmp(words[0], "login") == 0)) {
 			if (count == 6)
 				restore(words[4], words[5]);
-			login(argv[1], words[1], words[2], words[3]);
+			login(argv[1], words[1], words[2], words[3], is_marked);
 		} else if ((count == 3 || count == 4) && strcmp(words[0], "prompt") == 0)
 			prompt(argv[1], words[1], words[2], count == 4 ? atoi(words[3]) : 0);
 		else if (count == 2 && strcmp(words[0], "floor") == 0)

@@ -10,7 +10,7 @@ use mfa_tests::pam_host::PamHost;
 use mfa_tests::{Authenticator, install_courier};
 
 use crate::report::verdict;
-use crate::site::{Bench, copy};
+use crate::site::{Site, copy};
 use crate::statistics::{auc, median};
 use crate::stopwatch::Stopwatch;
 
@@ -23,72 +23,70 @@ pub(crate) struct Prompts {
     pub(crate) second: Vec<u64>,
 }
 
-impl Bench {
-    /// The same person on hosts without delivery and with a mail server that takes connections and never says a word.
-    pub(crate) fn prompts(&self, count: usize) -> (Vec<Prompts>, Vec<ToldApart>) {
-        install_courier();
-        let server = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = server.local_addr().unwrap().port();
-        thread::spawn(move || {
-            // Kept open until the other side has gone.
-            let mut all: VecDeque<_> = VecDeque::new();
-            for stream in server.incoming() {
-                all.push_back(stream);
-                if all.len() > 64 {
-                    all.pop_front();
-                }
+/// The same person on hosts without delivery and with a mail server that takes connections and never says a word.
+pub(crate) fn prompts(site: &Site, count: usize) -> (Vec<Prompts>, Vec<ToldApart>) {
+    install_courier();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    thread::spawn(move || {
+        // Kept open until the other side has gone.
+        let mut all: VecDeque<_> = VecDeque::new();
+        for stream in server.incoming() {
+            all.push_back(stream);
+            if all.len() > 64 {
+                all.pop_front();
             }
-        });
-        let mail = format!(
-            "[prompt]\nfail_delay = \"0s\"\nFIRST[code]\nmax_sends = 1000\n[courier.smtp]\nhost = \"127.0.0.1\"\nport = {port}\nfrom = \"a@example.com\"\n"
-        );
-        let hosts = [
-            ("no delivery", "[prompt]\nfail_delay = \"0s\"\n".to_owned()),
-            ("a silent mail server", mail.replace("FIRST", "")),
-            (
-                "the same, a code sent at once",
-                mail.replace("FIRST", "first = \"send\"\n"),
-            ),
+        }
+    });
+    let mail = format!(
+        "[prompt]\nfail_delay = \"0s\"\nFIRST[code]\nmax_sends = 1000\n[courier.smtp]\nhost = \"127.0.0.1\"\nport = {port}\nfrom = \"a@example.com\"\n"
+    );
+    let hosts = [
+        ("no delivery", "[prompt]\nfail_delay = \"0s\"\n".to_owned()),
+        ("a silent mail server", mail.replace("FIRST", "")),
+        (
+            "the same, a code sent at once",
+            mail.replace("FIRST", "first = \"send\"\n"),
+        ),
+    ];
+    let mut seen = Vec::new();
+    let mut watches: Vec<Stopwatch> = Vec::new();
+    let mut told_apart = Vec::new();
+    for (number, (name, tables)) in hosts.iter().enumerate() {
+        let folder = site.folder.join(format!("prompts{number}"));
+        let host = PamHost::below(&folder, tables);
+        host.enroll_app("alice", &site.app);
+        let address = [
+            "user",
+            "set",
+            "alice",
+            "--methods",
+            "app,email",
+            "--email",
+            "alice@example.com",
         ];
-        let mut seen = Vec::new();
-        let mut watches: Vec<Stopwatch> = Vec::new();
-        let mut told_apart = Vec::new();
-        for (number, (name, tables)) in hosts.iter().enumerate() {
-            let folder = self.folder.join(format!("prompts{number}"));
-            let host = PamHost::below(&folder, tables);
-            host.enroll_app("alice", &self.app);
-            let address = [
-                "user",
-                "set",
-                "alice",
-                "--methods",
-                "app,email",
-                "--email",
-                "alice@example.com",
-            ];
-            host.admin(&address).expect_success();
-            watches.push(Stopwatch::start(&folder.join("pam.d")));
-            seen.push(Prompts {
-                name,
-                first: Vec::new(),
-                second: Vec::new(),
-            });
-            if number == 1 {
-                told_apart = told_apart_by_time(&host, &mut watches[number], count);
-            }
+        host.admin(&address).expect_success();
+        watches.push(Stopwatch::start(&folder.join("pam.d")));
+        seen.push(Prompts {
+            name,
+            first: Vec::new(),
+            second: Vec::new(),
+        });
+        if number == 1 {
+            told_apart = told_apart_by_time(&host, &mut watches[number], count);
         }
-        for turn in 0..count + count / 10 {
-            for (watch, seen) in watches.iter_mut().zip(&mut seen) {
-                let (_, first, second) = watch.time("prompt login alice");
-                // The first tenth warms up.
-                if turn >= count / 10 {
-                    seen.first.push(first);
-                    seen.second.push(second);
-                }
-            }
-        }
-        (seen, told_apart)
     }
+    for turn in 0..count + count / 10 {
+        for (watch, seen) in watches.iter_mut().zip(&mut seen) {
+            let lap = watch.time("prompt login alice");
+            // The first tenth warms up.
+            if turn >= count / 10 {
+                seen.first.push(lap.authenticate);
+                seen.second.push(lap.login);
+            }
+        }
+    }
+    (seen, told_apart)
 }
 
 /// What the time of a host that delivers tells about a person.
@@ -134,9 +132,11 @@ pub(crate) fn told_apart_by_time(
                 let saved = host.path(&format!("state-of-{name}"));
                 format!(" {} {}", saved.display(), host.state_path(name).display())
             };
-            let (_, _, enter) = watch.time(&format!("prompt login {name}"));
-            let (_, _, again) = watch.time(&format!("prompt login {name} 60"));
-            let (_, wrong, _) = watch.time(&format!("login login {name} 000000{restored}"));
+            let enter = watch.time(&format!("prompt login {name}")).login;
+            let again = watch.time(&format!("prompt login {name} 60")).login;
+            let wrong = watch
+                .time(&format!("login login {name} 000000{restored}"))
+                .authenticate;
             // So that there is always room for a notice.
             for entry in fs::read_dir(host.path("spool/new")).unwrap() {
                 fs::remove_file(entry.unwrap().path()).unwrap();

@@ -4,12 +4,11 @@ use std::fs;
 
 use mfa_tests::module_path;
 
-use crate::logins::Kind;
-use crate::site::Bench;
+use crate::kind::Kind;
 use crate::statistics::{auc, median};
 
 pub(crate) fn report(
-    bench: &Bench,
+    many: usize,
     kinds: &[Kind],
     refusals: &[Kind],
     processes: &[(String, Vec<u64>)],
@@ -41,7 +40,7 @@ pub(crate) fn report(
     let process =
         |name: &str| median(&processes.iter().find(|(known, _)| known == name).unwrap().1);
     let few = "pam_mfa, accepted, 10 users";
-    let many = format!("pam_mfa, accepted, {} users", bench.many);
+    let many = format!("pam_mfa, accepted, {many} users");
 
     println!("\ntargets (DESIGN §8)");
     let floor = authenticate("floor");
@@ -73,7 +72,7 @@ pub(crate) fn report(
             "either way round",
         );
         verdict(
-            &format!("{} ÷ 10 users, {what}", bench.many),
+            &format!("{many} ÷ 10 users, {what}"),
             time(&many) / time(few),
             1.1,
             "",
