@@ -21,6 +21,8 @@ const BLOCKS: usize = 55;
 const PEOPLE: usize = 10;
 /// Functions and files of code that are shown.
 const SHOWN: usize = 24;
+/// What a module that asks, keeps its state and logs costs at least.
+const CONTROL: &str = "promptok, a line and a write";
 
 pub(crate) fn run(modules: &[PathBuf], is_in_memory: bool, is_quick: bool) {
     let mut progress = Progress::new(&[
@@ -65,7 +67,7 @@ pub(crate) fn run(modules: &[PathBuf], is_in_memory: bool, is_quick: bool) {
     }
     println!("\ntimes in µs, quartiles\n{}", times(&kinds).text());
     println!(
-        "times of pam_authenticate to each other, block by block, quartiles\n{}",
+        "times of pam_authenticate to each other, block by block, quartiles; control: {CONTROL}\n{}",
         ratios(&kinds).text()
     );
     println!(
@@ -107,7 +109,7 @@ fn times(kinds: &[Kind]) -> Table {
         let cell = |times: &[u64]| {
             let quartiles = quartiles_of(times);
             format!(
-                "{:.1} ({:.1}–{:.1})",
+                "{:.1} {:.1}–{:.1}",
                 quartiles.median, quartiles.low, quartiles.high
             )
         };
@@ -124,10 +126,11 @@ fn times(kinds: &[Kind]) -> Table {
 
 fn ratios(kinds: &[Kind]) -> Table {
     let find = |name: &str| kinds.iter().find(|kind| kind.name == name).unwrap();
-    let (floor, prompt) = (find("floor"), find("promptok"));
+    let (floor, prompt, control) = (find("floor"), find("promptok"), find(CONTROL));
     let mut table = Table::new(&[
         "",
         "÷ (promptok + floor)",
+        "÷ control",
         "on a CPU",
         "÷ module 1",
         "on a CPU",
@@ -135,18 +138,23 @@ fn ratios(kinds: &[Kind]) -> Table {
     for kind in kinds.iter().filter(|kind| kind.name.contains("module")) {
         let (what, _) = kind.name.split_once(", ").unwrap();
         let first = find(&format!("{what}, module 1"));
-        let cell = |times: fn(&Kind) -> &[u64], others: &[&Kind]| {
-            let others: Vec<_> = others.iter().map(|other| times(other)).collect();
-            let quartiles = ratio(times(kind), &others, BLOCK);
+        let cell = |others: &[&Kind]| {
+            let others: Vec<_> = others.iter().map(|other| &*other.authenticate).collect();
+            let quartiles = ratio(&kind.authenticate, &others, BLOCK);
             let (low, high) = (quartiles.low, quartiles.high);
-            format!("{:.2} ({low:.2}–{high:.2})", quartiles.median)
+            format!("{:.2} {low:.2}–{high:.2}", quartiles.median)
+        };
+        let on_cpu = |other: &Kind| {
+            let quartiles = ratio(&kind.cpu, &[&other.cpu], BLOCK);
+            format!("{:.2}", quartiles.median)
         };
         table.row(vec![
             kind.name.clone(),
-            cell(|kind| &kind.authenticate, &[prompt, floor]),
-            cell(|kind| &kind.cpu, &[prompt, floor]),
-            cell(|kind| &kind.authenticate, &[first]),
-            cell(|kind| &kind.cpu, &[first]),
+            cell(&[prompt, floor]),
+            cell(&[control]),
+            on_cpu(control),
+            cell(&[first]),
+            on_cpu(first),
         ]);
     }
     table

@@ -59,6 +59,17 @@ impl Site {
         site.service("permit", "pam_permit.so");
         site.service("promptok", &promptok);
         site.service("promptok-log", &format!("{promptok} log"));
+        let folder = site.folder.join("control");
+        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir_all(site.folder.join("control-saved")).unwrap();
+        for name in &site.people {
+            fs::write(folder.join(name), [0; 4096]).unwrap();
+            fs::write(site.folder.join("control-saved").join(name), [0; 4096]).unwrap();
+        }
+        site.service(
+            "promptok-write",
+            &format!("{promptok} log write={}", folder.display()),
+        );
         site
     }
 
@@ -96,6 +107,10 @@ impl Site {
             Kind::new("pam_permit", "permit", people),
             Kind::new("promptok", "promptok", people),
             Kind::new("promptok, one line logged", "promptok-log", people),
+            Kind::new("promptok, a line and a write", "promptok-write", people).restored(
+                &self.folder.join("control-saved/{}"),
+                &self.folder.join("control/{}"),
+            ),
         ]
     }
 
