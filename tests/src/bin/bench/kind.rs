@@ -1,5 +1,7 @@
 //! Kinds of logins: how they are made, and what they took.
 
+use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
 use crate::stopwatch::Lap;
@@ -82,6 +84,25 @@ impl Kind {
         format!("{verb} {} {user} {code}{restored}", self.service)
     }
 
+    /// Writes back what a login of this person has changed, in place; it is on the disk before a login that is timed begins.
+    pub(crate) fn write_back(&self, user: &str) {
+        if let Some((saved, file)) = &self.restored {
+            let content = fs::read(saved.replace("{}", user)).unwrap();
+            let path = file.replace("{}", user);
+            let mut open = fs::OpenOptions::new().write(true).open(path).unwrap();
+            open.write_all(&content).unwrap();
+            open.set_len(content.len() as u64).unwrap();
+            open.sync_data().unwrap();
+        }
+    }
+
+    /// The same for everybody.
+    pub(crate) fn write_all_back(&self) {
+        for user in &self.users {
+            self.write_back(user);
+        }
+    }
+
     /// Ends the benchmark when PAM did not say what it should.
     pub(crate) fn expect(&self, lap: Lap) {
         assert_eq!(
@@ -98,4 +119,12 @@ impl Kind {
         self.cpu.push(lap.cpu);
         self.login.push(lap.login);
     }
+}
+
+/// The kind of that name.
+pub(crate) fn find<'a>(kinds: &'a [Kind], name: &str) -> &'a Kind {
+    kinds
+        .iter()
+        .find(|kind| kind.name == name)
+        .unwrap_or_else(|| panic!("no kind {name}"))
 }

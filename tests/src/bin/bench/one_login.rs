@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use mfa_tests::module_path;
 
 use crate::instructions::{self, Instructions};
-use crate::kind::Kind;
+use crate::kind::{Kind, find};
 use crate::logins::{BLOCK, run_in_blocks};
 use crate::ours;
 use crate::progress::Progress;
+use crate::side_by_side::CONTROL;
 use crate::site::Site;
 use crate::statistics::{quartiles_of, ratio};
 use crate::system_calls::{self, Calls};
@@ -21,8 +22,6 @@ const BLOCKS: usize = 55;
 const PEOPLE: usize = 10;
 /// Functions and files of code that are shown.
 const SHOWN: usize = 24;
-/// What a module that asks, keeps its state and logs costs at least.
-const CONTROL: &str = "promptok, a line and a write";
 
 pub(crate) fn run(modules: &[PathBuf], is_in_memory: bool, is_quick: bool) {
     let mut progress = Progress::new(&[
@@ -67,7 +66,7 @@ pub(crate) fn run(modules: &[PathBuf], is_in_memory: bool, is_quick: bool) {
     }
     println!("\ntimes in µs, quartiles\n{}", times(&kinds).text());
     println!(
-        "times of pam_authenticate to each other, block by block, quartiles; control: {CONTROL}\n{}",
+        "whole logins to each other, block by block, quartiles; sum: promptok + floor, as the target has it; on a CPU: pam_authenticate\n{}",
         ratios(&kinds).text()
     );
     println!(
@@ -125,11 +124,10 @@ fn times(kinds: &[Kind]) -> Table {
 }
 
 fn ratios(kinds: &[Kind]) -> Table {
-    let find = |name: &str| kinds.iter().find(|kind| kind.name == name).unwrap();
-    let (floor, prompt, control) = (find("floor"), find("promptok"), find(CONTROL));
+    let [floor, prompt, control] = ["floor", "promptok", CONTROL].map(|name| find(kinds, name));
     let mut table = Table::new(&[
         "",
-        "÷ (promptok + floor)",
+        "÷ sum",
         "÷ control",
         "on a CPU",
         "÷ module 1",
@@ -137,10 +135,10 @@ fn ratios(kinds: &[Kind]) -> Table {
     ]);
     for kind in kinds.iter().filter(|kind| kind.name.contains("module")) {
         let (what, _) = kind.name.split_once(", ").unwrap();
-        let first = find(&format!("{what}, module 1"));
+        let first = find(kinds, &format!("{what}, module 1"));
         let cell = |others: &[&Kind]| {
-            let others: Vec<_> = others.iter().map(|other| &*other.authenticate).collect();
-            let quartiles = ratio(&kind.authenticate, &others, BLOCK);
+            let others: Vec<_> = others.iter().map(|other| &*other.login).collect();
+            let quartiles = ratio(&kind.login, &others, BLOCK);
             let (low, high) = (quartiles.low, quartiles.high);
             format!("{:.2} {low:.2}–{high:.2}", quartiles.median)
         };

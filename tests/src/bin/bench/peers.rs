@@ -6,74 +6,102 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::kind::Kind;
-use crate::site::{Site, copy, spread, write_private};
+use crate::populations::Filler;
+use crate::site::{Site, copy, write_private};
 
-/// Files of google for everybody, and its service.
-pub(crate) fn prepare_google(site: &Site) {
-    let folder = site.folder.display();
+/// Files of google for `people` and others, `users` in all, and the service `google-NAME`.
+pub(crate) fn prepare_google(site: &Site, name: &str, people: &[String], users: usize) {
+    let folder = site.folder.join(format!("google-{name}"));
     site.service(
-        "google",
-        &format!("pam_google_authenticator.so secret={folder}/google/${{USER}} user=root"),
+        &format!("google-{name}"),
+        &format!(
+            "pam_google_authenticator.so secret={}/${{USER}} user=root",
+            folder.display()
+        ),
     );
-    let saved = site.folder.join("google-saved");
+    let saved = site.folder.join(format!("google-{name}-saved"));
     fs::create_dir_all(&saved).unwrap();
-    for name in &site.people {
-        write_private(&saved.join(name), &google_file(site));
-    }
-    copy(&saved, &site.folder.join("google"));
-}
-
-fn google_file(site: &Site) -> String {
-    format!(
+    // What its own command writes when every question is answered with yes.
+    let content = format!(
         "{}\n\" RATE_LIMIT 3 30\n\" WINDOW_SIZE 3\n\" DISALLOW_REUSE\n\" TOTP_AUTH\n",
         site.app.secret
+    );
+    for name in people {
+        write_private(&saved.join(name), &content);
+    }
+    copy(&saved, &folder);
+    let others = users.saturating_sub(people.len());
+    let mut filler = Filler::new(others);
+    for number in 0..others {
+        filler.add(&folder.join(format!("f{number:07}")), content.as_bytes());
+    }
+}
+
+/// Logins with google's service.
+pub(crate) fn google(site: &Site, what: &str, name: &str, people: &[String]) -> Kind {
+    let service = format!("google-{name}");
+    Kind::new(what, &service, people).restored(
+        &site.folder.join(format!("{service}-saved/{{}}")),
+        &site.folder.join(format!("{service}/{{}}")),
     )
 }
 
-/// Logins of everybody.
-pub(crate) fn google(site: &Site, name: &str) -> Kind {
-    Kind::new(name, "google", &site.people).restored(
-        &site.folder.join("google-saved/{}"),
-        &site.folder.join("google/{}"),
-    )
-}
-
-/// oath's file with `users` users, people among them, and its service `oath-USERS`.
-pub(crate) fn prepare_oath(site: &Site, users: usize) {
-    let service = format!("oath-{users}");
-    let file = site.folder.join(&service);
+/// oath's file with `people` and others, `users` in all, and the service `oath-NAME`.
+pub(crate) fn prepare_oath(site: &Site, name: &str, people: &[String], users: usize) {
+    let service = format!("oath-{name}");
+    // In a folder of its own: it makes files beside it.
+    let folder = site.folder.join(&service);
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("users");
     site.service(
         &service,
         &format!("pam_oath.so usersfile={} window=1", file.display()),
     );
     let secret = hex(&site.app.secret);
     let mut text = String::new();
-    for name in spread(&site.people, users) {
-        writeln!(text, "HOTP/T30 {name} - {secret}").unwrap();
-    }
-    for number in site.people.len()..users {
-        writeln!(text, "HOTP/T30 u{number:06} - {secret}").unwrap();
+    // People among the others, evenly.
+    let between = users / people.len();
+    for number in 0..users {
+        match people.get(number / between) {
+            Some(name) if number % between == 0 => writeln!(text, "HOTP/T30 {name} - {secret}"),
+            _ => writeln!(text, "HOTP/T30 f{number:07} - {secret}"),
+        }
+        .unwrap();
     }
     write_private(&file, &text);
     write_private(&site.folder.join(format!("{service}-saved")), &text);
 }
 
-/// Logins of the people among `users` users.
-pub(crate) fn oath(site: &Site, name: &str, users: usize) -> Kind {
-    let service = format!("oath-{users}");
-    Kind::new(name, &service, &spread(&site.people, users)).restored(
+/// Logins with oath's service.
+pub(crate) fn oath(site: &Site, what: &str, name: &str, people: &[String]) -> Kind {
+    let service = format!("oath-{name}");
+    Kind::new(what, &service, people).restored(
         &site.folder.join(format!("{service}-saved")),
-        &site.folder.join(&service),
+        &site.folder.join(format!("{service}/users")),
     )
 }
 
 /// Where Debian's modules are, on the test host.
 pub(crate) fn module(name: &str) -> PathBuf {
-    let mut folders = fs::read_dir("/usr/lib")
+    libraries()
+        .into_iter()
+        .map(|folder| folder.join("security").join(name))
+        .find(|file| file.exists())
+        .unwrap_or_else(|| panic!("{name} is unpacked by tests/packages.sh"))
+}
+
+/// The library of oath that its module needs.
+pub(crate) fn liboath() -> PathBuf {
+    libraries()
+        .into_iter()
+        .map(|folder| folder.join("liboath.so.0"))
+        .find(|file| file.exists())
         .unwrap()
-        .map(|entry| entry.unwrap().path().join("security"));
-    let folder = folders.find(|folder| folder.join("pam_permit.so").exists());
-    folder.unwrap().join(name)
+}
+
+fn libraries() -> Vec<PathBuf> {
+    let folders = fs::read_dir("/usr/lib").unwrap();
+    folders.map(|entry| entry.unwrap().path()).collect()
 }
 
 fn hex(base32: &str) -> String {

@@ -1,9 +1,12 @@
 //! Refusals of every sort, whose time must not tell them apart.
 
-use crate::kind::Kind;
+use crate::kind::{Kind, find};
 use crate::ours::{self, TABLES};
 use crate::populations::Population;
+use crate::report::{Report, Target, number};
 use crate::site::Site;
+use crate::statistics::{auc, median};
+use crate::table::Table;
 
 /// The sorts, and the beginnings of their people's names.
 const SORTS: [&str; 5] = ["enrolled", "norecord", "suspended", "locked", "elsewhere"];
@@ -62,4 +65,53 @@ pub(crate) fn logins(population: &Population) -> Vec<Kind> {
             _ => ours::logins(sort, &service, host, &names_of(sort)).wrong(),
         })
         .into()
+}
+
+/// How well the time of one refusal tells two sorts apart, the worst pair.
+fn worst(refused: &[Kind]) -> f64 {
+    let mut worst: f64 = 0.5;
+    for (at, one) in refused.iter().enumerate() {
+        for other in &refused[at + 1..] {
+            worst = worst.max(auc(&one.authenticate, &other.authenticate));
+        }
+    }
+    worst
+}
+
+/// `kinds` holds the peers' wrong and unknown.
+pub(crate) fn target(kinds: &[Kind], refused: &[Kind], report: &mut Report) {
+    let peers = ["google", "oath"].map(|who| {
+        let times = |what: &str| &*find(kinds, &format!("{who}, {what}")).authenticate;
+        auc(times("wrong"), times("unknown"))
+    });
+    let what = "time tells refusals apart (AUC)";
+    report.target(Target::at_most(what, peers, worst(refused), 0.6, ""));
+    report.reason(|| "the pairs stand below".to_owned());
+}
+
+pub(crate) fn report(refused: &[Kind], report: &mut Report) {
+    let mut head = vec!["", "pam_authenticate"];
+    head.extend(SORTS);
+    let mut table = Table::new(&head);
+    for sort in SORTS {
+        let one = find(refused, sort);
+        let mut row = vec![sort.to_owned(), number(median(&one.authenticate))];
+        row.extend(SORTS.map(|other| {
+            if other == sort {
+                return "–".to_owned();
+            }
+            format!(
+                "{:.3}",
+                auc(&one.authenticate, &find(refused, other).authenticate)
+            )
+        }));
+        table.row(row);
+    }
+    report.section(
+        "Refusals",
+        "One wrong code of somebody enrolled, without a record, suspended, locked and enrolled on another host: how well the \
+         time tells two of them apart (AUC; 0.5 not at all, 1 always). A quick look; make test-timing is the thorough one.",
+        table,
+        None,
+    );
 }

@@ -62,10 +62,7 @@ impl Site {
         let folder = site.folder.join("control");
         fs::create_dir_all(&folder).unwrap();
         fs::create_dir_all(site.folder.join("control-saved")).unwrap();
-        for name in &site.people {
-            fs::write(folder.join(name), [0; 4096]).unwrap();
-            fs::write(site.folder.join("control-saved").join(name), [0; 4096]).unwrap();
-        }
+        site.add_to_control(&site.people);
         site.service(
             "promptok-write",
             &format!("{promptok} log write={}", folder.display()),
@@ -87,6 +84,15 @@ impl Site {
         .unwrap();
     }
 
+    /// Files of further people for the control that writes.
+    pub(crate) fn add_to_control(&self, people: &[String]) {
+        for folder in ["control", "control-saved"] {
+            for name in people {
+                fs::write(self.folder.join(folder).join(name), [0; 4096]).unwrap();
+            }
+        }
+    }
+
     /// Makes NSS know the people and `others`. They come first, in an order that spreads every sort of them: finding them costs all
     /// rows the same.
     pub(crate) fn write_passwd(&self, others: impl IntoIterator<Item = String>) {
@@ -106,12 +112,17 @@ impl Site {
             Kind::floor(&self.folder.join("floor")),
             Kind::new("pam_permit", "permit", people),
             Kind::new("promptok", "promptok", people),
-            Kind::new("promptok, one line logged", "promptok-log", people),
-            Kind::new("promptok, a line and a write", "promptok-write", people).restored(
-                &self.folder.join("control-saved/{}"),
-                &self.folder.join("control/{}"),
-            ),
+            Kind::new("promptok and a line", "promptok-log", people),
+            self.control("control", people),
         ]
+    }
+
+    /// The control that writes, for people who have been added to it.
+    pub(crate) fn control(&self, name: &str, people: &[String]) -> Kind {
+        Kind::new(name, "promptok-write", people).restored(
+            &self.folder.join("control-saved/{}"),
+            &self.folder.join("control/{}"),
+        )
     }
 
     /// What was written until now is not to be waited for by logins.
@@ -129,17 +140,6 @@ impl Drop for Site {
         let _ = Command::new("umount").arg(&self.folder).status();
         let _ = fs::remove_dir_all(&self.disk);
     }
-}
-
-/// `count` of the people, evenly spread; all of them where there are fewer.
-pub(crate) fn spread(people: &[String], count: usize) -> Vec<String> {
-    let count = count.min(people.len());
-    people
-        .iter()
-        .step_by(people.len() / count)
-        .take(count)
-        .cloned()
-        .collect()
 }
 
 pub(crate) fn write_private(path: &Path, text: &str) {

@@ -1,4 +1,4 @@
-//! Tables.
+//! Tables, as text and as Markdown.
 
 use std::fmt::Write as _;
 
@@ -45,9 +45,39 @@ impl Table {
                 }
             }
             let line = line.trim_end();
-            assert!(line.chars().count() <= WIDTH, "wider than {WIDTH}: {line}");
+            assert!(
+                line.chars().count() <= WIDTH,
+                "wider than {WIDTH}: {line}\n{self:?}"
+            );
             writeln!(text, "{line}").unwrap();
         }
         text
     }
+
+    pub(crate) fn markdown(&self) -> String {
+        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+        let right = "---:|".repeat(self.head.len() - 1);
+        let mut text = format!("{}|---|{right}\n", line(&self.head));
+        for row in &self.rows {
+            text.push_str(&line(row));
+        }
+        text
+    }
+}
+
+/// Lines of at most [`WIDTH`] columns, broken at blanks.
+pub(crate) fn fold(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().unwrap();
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= WIDTH {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines.join("\n")
 }
