@@ -104,7 +104,7 @@ pub(crate) fn run(extent: &Extent) {
     let refused = refusals::names().into_iter();
     site.write_passwd(strangers.chain(refused).chain(growth::app_people()));
     let base = ours::enrolled(&site, "base", &site.people);
-    let ten = Population::new(&site, &base, PEOPLE, &mut progress);
+    let ten = Population::new(&site, &base, PEOPLE, |_| ());
     let sizes = Sizes {
         ours: extent.ours.to_vec(),
         peers: extent.peers.to_vec(),
@@ -139,7 +139,7 @@ pub(crate) fn run(extent: &Extent) {
     drop(progress);
 
     let compared = &kinds[..compared];
-    side_by_side::targets(compared, &mut report);
+    side_by_side::targets(compared, &costs::of_a_login(&costs), &mut report);
     growth::target(&kinds, &sizes, &mut report);
     processes::targets(&processes, &costs::of_a_process(&costs), &mut report);
     races::targets(&counts, &kinds, &mut report);

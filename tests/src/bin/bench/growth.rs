@@ -39,8 +39,11 @@ pub(crate) fn kinds(
     progress: &mut Progress,
 ) -> Vec<Kind> {
     let mut kinds = Vec::new();
+    let (all, mut before): (usize, _) = (sizes.ours.iter().sum(), 0);
     for &users in &sizes.ours {
-        let population = Population::new(site, base, users, progress);
+        let tell = |added| progress.at(before + added, all);
+        let population = Population::new(site, base, users, tell);
+        before += users;
         kinds.push(population.logins(&name("pam_mfa", users)));
     }
     for &users in &sizes.peers {

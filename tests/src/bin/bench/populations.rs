@@ -9,7 +9,6 @@ use mfa_tests::pam_host::PamHost;
 
 use crate::kind::Kind;
 use crate::ours::{self, TABLES};
-use crate::progress::Progress;
 use crate::site::Site;
 
 /// Up to so many users each has files of their own. Beyond that the users whom nobody logs in as share files, by hard links:
@@ -26,8 +25,13 @@ pub(crate) struct Population {
 }
 
 impl Population {
-    /// A copy of `base`, on which the people of `site` have records, with others added.
-    pub(crate) fn new(site: &Site, base: &PamHost, users: usize, progress: &mut Progress) -> Self {
+    /// A copy of `base`, on which the people of `site` have records, with others added; `tell` hears how many.
+    pub(crate) fn new(
+        site: &Site,
+        base: &PamHost,
+        users: usize,
+        mut tell: impl FnMut(usize),
+    ) -> Self {
         let service = format!("ours-{users}");
         let host = base.copy_below(site.folder.join(&service), TABLES);
         ours::save_states(&host, &site.people);
@@ -39,7 +43,7 @@ impl Population {
         let mut records = Filler::new(others);
         let mut blocks = Filler::new(others);
         for number in 0..others {
-            progress.at(number, others);
+            tell(number);
             let name = format!("f{number:07}");
             // Nobody logs in with them: their secrets are bound to another name.
             let record = record.replacen(model, &name, 1);

@@ -99,8 +99,8 @@ pub(crate) fn warning(kinds: &[Kind]) -> Option<String> {
     })
 }
 
-/// The rows about accepted and wrong codes.
-pub(crate) fn targets(kinds: &[Kind], report: &mut Report) {
+/// The rows about accepted and wrong codes; `costs` says what of a login costs instructions and system calls.
+pub(crate) fn targets(kinds: &[Kind], costs: &str, report: &mut Report) {
     let of = |what: &str| {
         ["google", "oath", "pam_mfa"].map(|who| find(kinds, &format!("{who}, {what}")))
     };
@@ -126,7 +126,7 @@ pub(crate) fn targets(kinds: &[Kind], report: &mut Report) {
         format!(
             "a login that only asks, logs and writes one slot (control) is {} × (promptok + floor) already, since waiting for \
              the disk leaves cold caches behind; ours is {} × that control. Of its {} µs in pam_authenticate it is on a CPU \
-             for {}, the control for {}. How many instructions and system calls that is stands below.",
+             for {}, the control for {}: {costs}.",
             number(over(control, &[prompt, floor]).median),
             number(over(accepted, &[control]).median),
             number(median(&accepted.authenticate)),

@@ -68,3 +68,39 @@ pub(crate) fn auc(one: &[u64], other: &[u64]) -> f64 {
     let share = below as f64 / 2.0 / one.len() as f64 / other.len() as f64;
     share.max(1.0 - share)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quartiles_are_those_of_the_sorted_values() {
+        let found = quartiles(vec![5.0, 1.0, 4.0, 2.0, 3.0]);
+        assert_eq!(
+            [found.low, found.median, found.high].map(f64::to_bits),
+            [2.0, 3.0, 4.0].map(f64::to_bits)
+        );
+    }
+
+    #[test]
+    fn a_ratio_goes_from_block_to_block_whatever_the_machine_did_meanwhile() {
+        // The second block was a hundred times as slow, for all of them.
+        let one = [3_000, 3_000, 300_000, 300_000, 3_000, 3_000];
+        let other = [1_000, 1_000, 100_000, 100_000, 1_000, 1_000];
+        let found = ratio(&one, &[&other, &other], 2);
+        assert!(
+            [found.low, found.median, found.high]
+                .iter()
+                .all(|ratio| (ratio - 1.5).abs() < 1e-9),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn auc_is_one_half_for_the_same_and_one_for_the_disjoint() {
+        assert!((auc(&[1, 2, 3], &[1, 2, 3]) - 0.5).abs() < 1e-9);
+        assert!((auc(&[1, 2, 3], &[4, 5, 6]) - 1.0).abs() < 1e-9);
+        assert!((auc(&[4, 5, 6], &[1, 2, 3]) - 1.0).abs() < 1e-9);
+        assert!((auc(&[1, 4], &[2, 3]) - 0.5).abs() < 1e-9);
+    }
+}

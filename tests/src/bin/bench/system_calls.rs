@@ -130,3 +130,34 @@ impl Calls {
         calls.filter_map(|call| call.result).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_counted_as_strace_writes_them() {
+        let lines = [
+            "openat(6</srv/ours/lib/state>, \"u000003\", O_RDWR|O_CLOEXEC) = 4</srv/ours/lib/state/u000003>",
+            "openat(AT_FDCWD</>, \"/nowhere\", O_RDONLY) = -1 ENOENT (No such file or directory)",
+            "pread64(4</srv/ours/lib/state/u000003>, \"\"..., 4096, 0) = 4096",
+            "pwrite64(4</srv/ours/lib/state/u000003>, \"\"..., 2048, 0) = 2048",
+            "fdatasync(4</srv/ours/lib/state/u000003>) = 0",
+            "sendto(3<UNIX:[6460888->6435596]>, \"\"..., 231, MSG_NOSIGNAL, NULL, 0) = 231",
+            "sendto(4<NETLINK:[6460939]>, ..., 180, 0, {sa_family=AF_NETLINK}, 12) = 180",
+            "getuid()                                = 0",
+        ];
+        let calls = Calls(lines.map(Call::parse).into());
+        assert_eq!((calls.opened(), calls.syncs()), (1, 1));
+        assert_eq!(
+            (
+                calls.bytes_read(),
+                calls.bytes_written(),
+                calls.bytes_logged()
+            ),
+            (4096, 2048, 231)
+        );
+        assert_eq!(calls.by_name()["openat"], 2);
+        assert_eq!(calls.by_name()["getuid"], 1);
+    }
+}
