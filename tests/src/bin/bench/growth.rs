@@ -123,7 +123,12 @@ pub(crate) fn target(kinds: &[Kind], sizes: &Sizes, report: &mut Report) {
         1.1,
         "",
     ));
-    report.reason(|| "see the table of users below".to_owned());
+    report.reason(|| {
+        let times = ours.iter().map(|(users, kind)| {
+            format!("{} µs with {}", number(median(&kind.login)), spaced(*users))
+        });
+        format!("a login takes {}.", times.collect::<Vec<_>>().join(", "))
+    });
 }
 
 pub(crate) fn report(kinds: &[Kind], sizes: &Sizes, report: &mut Report) {

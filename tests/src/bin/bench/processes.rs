@@ -138,7 +138,9 @@ pub(crate) fn targets(all: &[Processes], faults: &str, report: &mut Report) {
         100.0,
         "",
     ));
-    report.reason(|| "see below".to_owned());
+    report.reason(|| {
+        "loading grows with the file's relocations; fresh processes stand below.".to_owned()
+    });
     let peers = [
         kilobytes(&google.module),
         kilobytes(&oath.module) + kilobytes(&peers::liboath()),

@@ -166,6 +166,9 @@ impl Report {
              took turns.\n\n## Targets\n\n{}\n",
             self.targets_table().markdown()
         );
+        if !self.reasons.is_empty() {
+            text.push_str("Why targets are missed, as measured:\n\n");
+        }
         for reason in &self.reasons {
             writeln!(text, "- {reason}").unwrap();
         }
