@@ -9,7 +9,8 @@
  *   --bind SRC=DST   in a mount namespace of this process's own: SRC over DST (a file DST is made where it is missing);
  *                    a private /dev/log or /etc/passwd for one run
  *   --parallel N     N forked children follow the script; in it, %i is the child's number, from 1; a line `barrier` (or
- *                    `do barrier`, while a prompt is open) holds each until all are there; output lines begin with `[I] `
+ *                    `do barrier`, while a prompt is open) holds each until all are there, each time anew; output lines
+ *                    begin with `[I] `
  *   --check          compare this process before and after each hook, and print what a module changed (CHANGED)
  *   --real-uid N     setresuid(N, 0, 0): what su is while its modules run
  *   --all-uids N     all user and group ids N, no groups: a caller that is not root
@@ -81,7 +82,8 @@ enum { EXIT_USAGE = 2, EXIT_LEFTOVER = 3, EXIT_UNANSWERED = 4, EXIT_COMMAND = 5 
 
 static char prefix[32];
 static int exit_code;
-static int ready_fd = -1, go_fd = -1;
+/* Barriers take turns with two pipes: who is early at the next one can't take a late one's place at this one. */
+static int ready_fd = -1, go_fds[2] = {-1, -1};
 static pam_handle_t *handle;
 
 static void fail(int code)
@@ -294,13 +296,15 @@ static char *output_of(const char *command)
 
 static void barrier(void)
 {
+	static int turn;
 	char byte = 1;
 	if (ready_fd < 0)
 		return;
 	if (write(ready_fd, &byte, 1) != 1)
 		die("barrier: %m");
-	while (read(go_fd, &byte, 1) < 0 && errno == EINTR)
+	while (read(go_fds[turn], &byte, 1) < 0 && errno == EINTR)
 		;
+	turn = !turn;
 }
 
 /* ---- the scripted person ------------------------------------------------------------------------------------- */
@@ -756,8 +760,8 @@ static int follow(const char *script, int number)
 
 static int follow_in_parallel(const char *script, int count)
 {
-	int ready[2], go[2];
-	if (pipe2(ready, O_CLOEXEC) != 0 || pipe2(go, O_CLOEXEC) != 0)
+	int ready[2], go[2][2];
+	if (pipe2(ready, O_CLOEXEC) != 0 || pipe2(go[0], O_CLOEXEC) != 0 || pipe2(go[1], O_CLOEXEC) != 0)
 		die("pipe: %m");
 	for (int number = 1; number <= count; number++) {
 		pid_t child = fork();
@@ -765,18 +769,19 @@ static int follow_in_parallel(const char *script, int count)
 			die("fork: %m");
 		if (child == 0) {
 			close(ready[0]);
-			close(go[1]);
 			ready_fd = ready[1];
-			go_fd = go[0];
+			for (int turn = 0; turn < 2; turn++) {
+				close(go[turn][1]);
+				go_fds[turn] = go[turn][0];
+			}
 			snprintf(prefix, sizeof prefix, "[%d] ", number);
 			_exit(follow(script, number));
 		}
 	}
 	close(ready[1]);
-	close(go[0]);
-	int waiting = 0, gone = 0, worst = 0;
+	int waiting = 0, gone = 0, worst = 0, turn = 0;
 	while (gone < count) {
-		struct pollfd readiness = {.fd = go[1] >= 0 ? ready[0] : -1, .events = POLLIN};
+		struct pollfd readiness = {.fd = ready[0], .events = POLLIN};
 		if (poll(&readiness, 1, 2) > 0) {
 			char bytes[64];
 			ssize_t got = read(ready[0], bytes, sizeof bytes);
@@ -791,9 +796,11 @@ static int follow_in_parallel(const char *script, int count)
 			worst = code > worst ? code : worst;
 		}
 		/* Whoever ended early is not waited for. */
-		if (go[1] >= 0 && waiting + gone >= count) {
-			close(go[1]);
-			go[1] = -1;
+		if (waiting > 0 && waiting + gone >= count) {
+			for (; waiting > 0; waiting--)
+				if (write(go[turn][1], "", 1) != 1)
+					die("barrier: %m");
+			turn = !turn;
 		}
 	}
 	return worst;

@@ -136,6 +136,11 @@ impl PamHost {
         Self::bare_below(PathBuf::from(FOLDER))
     }
 
+    /// The same with a place of its own, for hosts that a test makes itself.
+    pub fn unmade(folder: impl Into<PathBuf>) -> Self {
+        Self::bare_below(folder.into())
+    }
+
     /// A copy of this host, store, sealing key and all, in another folder.
     #[must_use]
     pub fn copy_below(&self, folder: impl Into<PathBuf>, tables: &str) -> Self {
