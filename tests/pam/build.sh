@@ -27,3 +27,4 @@ build pam_host -lpam
 build pam_bench -lpam -ldl
 build pam_promptok.so -fPIC -shared -lpam
 build pam_vandal.so -fPIC -shared -lpam
+build env_spy.so -fPIC -shared -ldl

@@ -168,6 +168,7 @@ int pam_sm_open_session(pam_handle_t *handle, int flags, int argc, const char **
 	IF("session", setsid())
 	IF("locked-memory", lock_memory())
 	IF("log-mask", setlogmask(LOG_MASK(LOG_ERR)))
+	IF("looks", if (getenv("VANDAL") != NULL) abort())
 	IF("namespace", if (unshare(CLONE_NEWUTS) != 0) abort())
 	else abort();
 	return PAM_SUCCESS;

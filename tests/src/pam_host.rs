@@ -482,8 +482,8 @@ impl Player<'_> {
         };
         let shell = format!("{}exec \"$@\"", self.before);
         command.args(["sh", "-c", &shell, "sh"]);
-        // Inside, so that faketime does not reach `timeout`.
-        command.arg("env").args(
+        // Inside, so that faketime does not reach `timeout`; by its path, since `before` may have changed PATH.
+        command.arg("/usr/bin/env").args(
             self.environment
                 .iter()
                 .map(|(name, value)| format!("{name}={value}")),
