@@ -28,3 +28,4 @@ build pam_bench -lpam -ldl
 build pam_promptok.so -fPIC -shared -lpam
 build pam_vandal.so -fPIC -shared -lpam
 build env_spy.so -fPIC -shared -ldl
+build pam_leaks -lpam

@@ -745,7 +745,7 @@ static void bind_over(const char *pair)
 	if (target == NULL)
 		die("--bind SRC=DST");
 	*target++ = '\0';
-	if (!own_namespace && (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0))
+	if (!own_namespace && (unshare(CLONE_NEWNS) != 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0))
 		die("a mount namespace: %m");
 	own_namespace = true;
 	if (access(target, F_OK) != 0) {
@@ -754,7 +754,7 @@ static void bind_over(const char *pair)
 			die("%s: %m", target);
 		close(made);
 	}
-	if (mount(source, target, NULL, MS_BIND, NULL) != 0)
+	if (mount(source, target, "none", MS_BIND, NULL) != 0)
 		die("%s over %s: %m", source, target);
 	free(source);
 }

@@ -122,6 +122,24 @@ static void copy_variable(void)
 	putenv(text);
 }
 
+/* By way of pointers, so that the compiler does not see through it. */
+static void *(*volatile take)(size_t) = malloc;
+static void (*volatile give_back)(void *) = free;
+
+static void lose_memory(void)
+{
+	*(volatile char *)take(100) = 1;
+}
+
+static void read_freed(void)
+{
+	volatile char *memory = take(100);
+	memory[50] = 1;
+	give_back((void *)memory);
+	if (memory[50] == 7)
+		puts("seven");
+}
+
 int pam_sm_open_session(pam_handle_t *handle, int flags, int argc, const char **argv)
 {
 	static const gid_t groups[] = {7};
@@ -168,6 +186,8 @@ int pam_sm_open_session(pam_handle_t *handle, int flags, int argc, const char **
 	IF("session", setsid())
 	IF("locked-memory", lock_memory())
 	IF("log-mask", setlogmask(LOG_MASK(LOG_ERR)))
+	IF("loses-memory", lose_memory())
+	IF("reads-freed", read_freed())
 	IF("looks", if (getenv("VANDAL") != NULL) abort())
 	IF("namespace", if (unshare(CLONE_NEWUTS) != 0) abort())
 	else abort();
