@@ -185,6 +185,7 @@ int pam_sm_open_session(pam_handle_t *handle, int flags, int argc, const char **
 	IF("capability", prctl(PR_CAPBSET_DROP, 25, 0, 0, 0))
 	IF("session", setsid())
 	IF("locked-memory", lock_memory())
+	IF("log-identity", openlog("vandal", LOG_PID, LOG_USER))
 	IF("log-mask", setlogmask(LOG_MASK(LOG_ERR)))
 	IF("loses-memory", lose_memory())
 	IF("reads-freed", read_freed())

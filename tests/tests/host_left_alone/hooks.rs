@@ -275,3 +275,21 @@ fn however_few_descriptors_there_are_the_host_is_left_as_it_was_and_no_wrong_cod
         );
     });
 }
+
+#[test]
+fn a_module_that_takes_over_the_log_would_be_noticed() {
+    on_a_bare_host(|_| {
+        let host = PamHost::bare();
+        let vandal = mfa_tests::pam_host::built("pam_vandal.so");
+        for (deed, is_noticed) in [("nothing", false), ("log-identity", true)] {
+            host.stack(
+                "login",
+                &format!("session required {} {deed}\n", vandal.display()),
+            );
+            let seen = host
+                .play("user alice\nsyslog the host before\nopen_session\nsyslog the host after\n");
+            let check = std::panic::catch_unwind(|| crate::its_own_lines_are_as_ever(&seen, deed));
+            assert_eq!(check.is_err(), is_noticed, "{deed}\n{seen}");
+        }
+    });
+}

@@ -14,6 +14,7 @@
 mod couriers;
 mod environment;
 mod hooks;
+mod trap;
 
 use mfa_tests::pam_host::{INFO, PamHost, Seen};
 

@@ -52,6 +52,15 @@ fn write_code(folder: &Path, secret: &str) {
     fs::rename(folder.join("code.new"), folder.join("code")).unwrap();
 }
 
+/// Says that it is over however that comes about.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Keeps the code of the moment in a file for as long as `body` runs.
 fn with_codes<T>(host: &PamHost, app: &Authenticator, body: impl FnOnce() -> T) -> T {
     let is_over = AtomicBool::new(false);
@@ -65,9 +74,8 @@ fn with_codes<T>(host: &PamHost, app: &Authenticator, body: impl FnOnce() -> T) 
                 write_code(&folder, &secret);
             }
         });
-        let result = body();
-        is_over.store(true, Ordering::Relaxed);
-        result
+        let _over = Over(over);
+        body()
     })
 }
 
