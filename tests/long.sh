@@ -9,8 +9,9 @@ suite=$1
 
 "$tests/packages.sh"
 cargo build --release --locked --quiet
+[ "$suite" != leaks ] || "$tests/sanitizer.sh"
 export MFA_TESTS_LONG=1
 MFA_TESTS_STAMP=$("$tests/proof.sh" stamp "make $([ "$suite" = compare ] || echo test-)$suite")
 export MFA_TESTS_STAMP
 # One test at a time: what races, and what is measured, has the machine to itself.
-exec cargo test --locked -p mfa-tests --test "$suite" -- --nocapture --test-threads=1
+exec cargo test --locked -p mfa-tests --test "$suite" -- --nocapture --include-ignored --test-threads=1

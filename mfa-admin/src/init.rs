@@ -11,7 +11,7 @@ use mfa_core::config::{Config, DEFAULT_PATH, EmailBy, Paths};
 use mfa_core::hex;
 use mfa_core::host;
 use mfa_core::seal::SealingKey;
-use mfa_core::secure_file::{self, FileError, Folder, Owner, Problem};
+use mfa_core::secure_file::{self, FileError, Folder, FolderLock, Owner, Problem};
 use mfa_core::store::FileStore;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
@@ -58,7 +58,7 @@ pub(crate) fn run(context: &Context<'_>, arguments: &InitArgs) -> Result<Reply, 
         context,
         things: Vec::new(),
     };
-    let config = make_config(context, &mut made)?;
+    let (config, _lock) = make_config(context, &mut made)?;
     make_machine_id(context, &config, &mut made)?;
     let courier = make_courier_user(context, &config, arguments.no_user, &mut made)?;
     make_store(&config, &mut made)?;
@@ -153,8 +153,12 @@ fn missing_credential(config: &Config) -> Option<&str> {
     (is_needed && !exists(&path)).then_some(name)
 }
 
-/// Obeys the file that is there, else writes one.
-fn make_config(context: &Context<'_>, made: &mut Made<'_, '_>) -> Result<Config, Failure> {
+/// Obeys the file that is there, else writes one. While the lock of its folder is held, no other `init` is at work:
+/// each finds what the one before has made.
+fn make_config(
+    context: &Context<'_>,
+    made: &mut Made<'_, '_>,
+) -> Result<(Config, FolderLock), Failure> {
     let path = &context.config_path;
     let Some(folder) = path.parent().filter(|_| path.file_name().is_some()) else {
         return Err(Failure::usage(
@@ -165,16 +169,17 @@ fn make_config(context: &Context<'_>, made: &mut Made<'_, '_>) -> Result<Config,
     let is_new_folder = make_folder(folder, 0o755)?;
     made.note(is_new_folder, "folder", folder);
     let (open, name) = secure_file::folder_of(path, Owner::ROOT).map_err(file_failure)?;
+    let lock = open.lock().map_err(file_failure)?;
     let text = config_text(folder)?;
     // A file that is there stays, whatever it says.
     if exists(path) {
-        return context.config();
+        return Ok((context.config()?, lock));
     }
     let is_new = open
         .create_file(&name, 0o644, text.as_bytes())
         .map_err(file_failure)?;
     made.note(is_new, "configuration", path);
-    context.config()
+    Ok((context.config()?, lock))
 }
 
 /// The shipped file; for another folder than the default's, with all paths below that.

@@ -136,6 +136,11 @@ impl PamHost {
         Self::bare_below(PathBuf::from(FOLDER))
     }
 
+    /// The same with a place of its own, for hosts that a test makes itself.
+    pub fn unmade(folder: impl Into<PathBuf>) -> Self {
+        Self::bare_below(folder.into())
+    }
+
     /// A copy of this host, store, sealing key and all, in another folder.
     #[must_use]
     pub fn copy_below(&self, folder: impl Into<PathBuf>, tables: &str) -> Self {
@@ -477,8 +482,8 @@ impl Player<'_> {
         };
         let shell = format!("{}exec \"$@\"", self.before);
         command.args(["sh", "-c", &shell, "sh"]);
-        // Inside, so that faketime does not reach `timeout`.
-        command.arg("env").args(
+        // Inside, so that faketime does not reach `timeout`; by its path, since `before` may have changed PATH.
+        command.arg("/usr/bin/env").args(
             self.environment
                 .iter()
                 .map(|(name, value)| format!("{name}={value}")),

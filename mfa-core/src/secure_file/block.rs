@@ -16,7 +16,7 @@ use nix::sys::uio::{pread, pwrite};
 use nix::unistd::{fdatasync, fsync, ftruncate};
 use sha2::{Digest, Sha256};
 
-use super::{FileError, Folder, Privacy, Problem};
+use super::{FileError, Folder, FolderLock, Privacy, Problem};
 
 /// Size of the whole file, bytes.
 pub const BLOCK_SIZE: usize = 2 * SLOT_SIZE;
@@ -113,6 +113,22 @@ impl Folder {
         let mut bytes = encode_slot(0, payload).ok_or_else(too_large)?;
         bytes.extend(encode_slot(1, payload).ok_or_else(too_large)?);
         Ok(self.create_file(name, 0o600, &bytes)?)
+    }
+
+    /// Waits for the folder's own lock, as [`Folder::lock`] does, at most as long as `patience`.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses, or somebody else has it locked.
+    pub fn lock_within(&self, patience: Duration) -> Result<FolderLock, BlockError> {
+        let fail = |errno| BlockError::File(FileError::system(&self.path, errno));
+        let mut waited = Duration::ZERO;
+        lock(self.reopen().map_err(fail)?, patience, &mut waited)
+            .map_err(fail)?
+            .map(FolderLock::new)
+            .map_err(|fd| BlockError::Busy {
+                holder: lock_holder(&fd),
+            })
     }
 
     /// Opens a block and waits for its lock, at most as long as `patience`.

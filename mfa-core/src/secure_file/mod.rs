@@ -553,16 +553,20 @@ impl Folder {
     /// The system refuses.
     pub fn lock(&self) -> Result<FolderLock, FileError> {
         let fail = |errno| FileError::system(&self.path, errno);
-        // A description of its own: flock(2) does not exclude copies of one descriptor.
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let mut fd = openat(&self.fd, ".", flags, Mode::empty()).map_err(fail)?;
+        let mut fd = self.reopen().map_err(fail)?;
         loop {
             match Flock::lock(fd, FlockArg::LockExclusive) {
-                Ok(lock) => return Ok(FolderLock { _lock: lock }),
+                Ok(lock) => return Ok(FolderLock::new(lock)),
                 Err((back, Errno::EINTR)) => fd = back,
                 Err((_, errno)) => return Err(fail(errno)),
             }
         }
+    }
+
+    /// A description of its own to be locked: flock(2) does not exclude copies of one descriptor.
+    fn reopen(&self) -> Result<OwnedFd, Errno> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        openat(&self.fd, ".", flags, Mode::empty())
     }
 
     /// The names in the folder, sorted.
@@ -612,6 +616,12 @@ impl AsFd for Folder {
 #[derive(Debug)]
 pub struct FolderLock {
     _lock: Flock<OwnedFd>,
+}
+
+impl FolderLock {
+    fn new(lock: Flock<OwnedFd>) -> Self {
+        Self { _lock: lock }
+    }
 }
 
 /// Whether so many descriptors are free: a caller of su may have left hardly any.
