@@ -18,8 +18,9 @@ use mfa_core::courier::spool::{DEAD, DEFERRED, NEW, TMP};
 use mfa_core::courier::{
     Document, Kind, MAX_DOCUMENT, NoticeName, SpoolName, WaitingName, sent_name,
 };
+use mfa_core::secure_file::Locked;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, Flock, FlockArg};
+use nix::fcntl::{AT_FDCWD, FlockArg};
 use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{AccessFlags, access, geteuid};
@@ -125,7 +126,7 @@ fn moved(source: &Path, target: &Path) -> io::Result<()> {
 /// The spool, for one process at a time.
 pub(crate) struct Spool {
     root: PathBuf,
-    _lock: Flock<File>,
+    _lock: Locked<File>,
 }
 
 impl Spool {
@@ -145,7 +146,7 @@ impl Spool {
         }
         let path = root.join(Place::Deferred.name());
         let folder = File::open(&path).map_err(|error| Unusable::Folder(path.clone(), error))?;
-        match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+        match Locked::lock(folder, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(Self {
                 root: root.to_owned(),
                 _lock: lock,
