@@ -582,7 +582,12 @@ impl Folder {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         // A descriptor of its own: reading moves the place in the folder.
         let fd = openat(&self.fd, ".", flags, Mode::empty()).map_err(fail)?;
-        let mut dir = nix::dir::Dir::from_fd(fd).map_err(fail)?;
+        let number = fd.as_raw_fd();
+        let mut dir = nix::dir::Dir::from_fd(fd).map_err(|errno| {
+            // It is left open there, in a host that may live long.
+            let _ = nix::unistd::close(number);
+            fail(errno)
+        })?;
         let mut found = Vec::new();
         for entry in dir.iter() {
             let entry = entry.map_err(fail)?;
