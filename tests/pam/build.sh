@@ -24,5 +24,6 @@ build() {
 }
 
 build pam_host -lpam
+build killed
 build pam_bench -lpam -ldl
 build pam_promptok.so -fPIC -shared -lpam
