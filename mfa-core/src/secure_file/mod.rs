@@ -475,7 +475,8 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// The system refuses; the old file is then still there.
+    /// The system refuses; the old file is then still there, unless it was the folder that could not be synced at the
+    /// end: the new one is in its place then, for as long as the power stays on.
     pub fn replace(
         &self,
         name: &str,
