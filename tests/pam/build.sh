@@ -25,5 +25,6 @@ build() {
 
 build pam_host -lpam
 build killed
+build strike
 build pam_bench -lpam -ldl
 build pam_promptok.so -fPIC -shared -lpam

@@ -46,6 +46,21 @@ impl Codes {
         self.code(self.step + 1)
     }
 
+    /// Whether the present step is another one.
+    pub(crate) fn is_over(&self) -> bool {
+        self.app.step() != self.step
+    }
+
+    /// A code of so many days from now.
+    pub(crate) fn in_days(&mut self, days: u64) -> String {
+        self.code(self.step + days * 86_400 / self.app.period)
+    }
+
+    /// The app's secret, in base32.
+    pub(crate) fn secret(&self) -> String {
+        self.app.secret.clone()
+    }
+
     /// A code that is none.
     pub(crate) fn wrong(&self) -> String {
         self.wrong.1.clone()

@@ -13,7 +13,7 @@ use mfa_tests::proof;
 /// Workers that a suite has: as many as the smallest machine has processors.
 pub(crate) const WORKERS: usize = 2;
 /// More findings than these say nothing new.
-const ENOUGH: usize = 40;
+const ENOUGH: usize = 100;
 const PROGRESS_EVERY: Duration = Duration::from_secs(20);
 
 /// What was counted, and what was found wrong.
@@ -33,6 +33,10 @@ impl Tally {
     }
 
     fn find(&self, finding: String) {
+        if proof::is_long() {
+            // It may be long until all of them are told.
+            eprintln!("faults: found wrong: {finding}");
+        }
         self.findings.lock().unwrap().push(finding);
     }
 

@@ -19,12 +19,18 @@
     reason = "tests fail at once, and live in real time"
 )]
 
+mod admin;
 mod aftermath;
 mod codes;
+mod courier;
 mod crew;
+mod files;
 mod kills;
 mod login;
+mod program;
 mod scenes;
 mod stage;
 mod strace;
+mod strike;
 mod torn;
+mod verbs;

@@ -6,7 +6,30 @@ use std::fs;
 use std::path::Path;
 
 /// What the system says to a call.
-pub(crate) const ERRORS: [&str; 6] = ["EIO", "ENOSPC", "EROFS", "EMFILE", "EINTR", "ENOMEM"];
+const ERRORS: [&str; 6] = ["EIO", "ENOSPC", "EROFS", "EMFILE", "EINTR", "ENOMEM"];
+
+/// What the system may say to a call of this name.
+pub(crate) fn errors(call: &str) -> &'static [&'static str] {
+    match call {
+        "brk" => &["ENOMEM"],
+        // They "are always successful" (getpid(2), getuid(2), …).
+        "getpid" | "gettid" | "getuid" | "geteuid" | "getgid" | "getegid" | "umask" | "alarm" => {
+            &[]
+        }
+        _ => &ERRORS,
+    }
+}
+
+/// One of them, the next one for each number.
+pub(crate) fn error_by_turns(call: &str, number: usize) -> Option<&'static str> {
+    let errors = errors(call);
+    errors.get(number % errors.len().max(1)).copied()
+}
+
+/// The same, where it goes on. What is always interrupted is tried again without end, as it should be.
+pub(crate) fn lasting_error_by_turns(call: &str, number: usize) -> Option<&'static str> {
+    error_by_turns(call, number).map(|error| if error == "EINTR" { "EIO" } else { error })
+}
 
 /// What happens at a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +55,15 @@ pub(crate) struct Fault {
 impl Fault {
     fn injection(&self) -> String {
         let Self { call, nth, .. } = self;
+        // Which never says why it fails: it answers with an end of memory that is not the one asked for.
+        if call == "brk" && !self.is_kill() {
+            let on = if matches!(self.blow, Blow::ErrorFromHere(_)) {
+                "+"
+            } else {
+                ""
+            };
+            return format!("brk:retval=0:when={nth}{on}");
+        }
         match self.blow {
             Blow::Error(error) => format!("{call}:error={error}:when={nth}"),
             Blow::ErrorFromHere(error) => format!("{call}:error={error}:when={nth}+"),
