@@ -24,6 +24,8 @@ build() {
 }
 
 build pam_host -lpam
+build killed
+build strike
 build pam_bench -lpam -ldl
 build pam_promptok.so -fPIC -shared -lpam
 build pam_delay.so -fPIC -shared -ldl
