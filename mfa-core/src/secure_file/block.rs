@@ -10,13 +10,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::{FlockArg, OFlag};
 use nix::sys::stat::{FileStat, fstat, major, minor};
 use nix::sys::uio::{pread, pwrite};
 use nix::unistd::{fdatasync, fsync, ftruncate};
 use sha2::{Digest, Sha256};
 
-use super::{FileError, Folder, Privacy, Problem};
+use super::{FileError, Folder, Locked, Privacy, Problem};
 
 /// Size of the whole file, bytes.
 pub const BLOCK_SIZE: usize = 2 * SLOT_SIZE;
@@ -90,7 +90,7 @@ impl From<FileError> for BlockError {
 /// An open block, locked for this process until it is dropped.
 #[derive(Debug)]
 pub struct Block {
-    file: Flock<OwnedFd>,
+    file: Locked,
     path: PathBuf,
     slots: [Option<Slot>; 2],
 }
@@ -135,7 +135,10 @@ impl Folder {
             let fail = |errno| BlockError::File(FileError::system(&path, errno));
             match self.stat(name) {
                 Ok(named) if (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino) => {
-                    let slots = read_slots(&file, &opened).map_err(fail)?;
+                    let slots = file
+                        .fd()
+                        .and_then(|fd| read_slots(fd, &opened))
+                        .map_err(fail)?;
                     return Ok(Block { file, path, slots });
                 }
                 // Not without end, even on a file system that numbers its files differently each time.
@@ -194,8 +197,9 @@ impl Block {
             self.write_slot(place, generation.wrapping_add(place as u64), payload)?;
         }
         let length = i64::try_from(BLOCK_SIZE).unwrap_or(i64::MAX);
-        ftruncate(&*self.file, length)
-            .and_then(|()| fsync(&*self.file))
+        self.file
+            .fd()
+            .and_then(|fd| ftruncate(fd, length).and_then(|()| fsync(fd)))
             .map_err(|errno| BlockError::File(FileError::system(&self.path, errno)))
     }
 
@@ -218,10 +222,11 @@ impl Block {
         let bytes = encode_slot(generation, payload)
             .ok_or_else(|| BlockError::TooLarge(self.path.clone()))?;
         let fail = |errno| BlockError::File(FileError::system(&self.path, errno));
-        if write_at(&*self.file, &bytes, place * SLOT_SIZE).map_err(fail)? != bytes.len() {
+        let fd = self.file.fd().map_err(fail)?;
+        if write_at(fd, &bytes, place * SLOT_SIZE).map_err(fail)? != bytes.len() {
             return Err(BlockError::CutShort(self.path.clone()));
         }
-        fdatasync(&*self.file).map_err(fail)?;
+        fdatasync(fd).map_err(fail)?;
         if let Some(slot) = self.slots.get_mut(place) {
             *slot = Some(Slot {
                 generation,
@@ -238,10 +243,10 @@ fn lock(
     mut fd: OwnedFd,
     patience: Duration,
     waited: &mut Duration,
-) -> Result<Result<Flock<OwnedFd>, OwnedFd>, Errno> {
+) -> Result<Result<Locked, OwnedFd>, Errno> {
     let mut pause = FIRST_PAUSE;
     loop {
-        match Flock::lock(fd, FlockArg::LockExclusiveNonblock) {
+        match Locked::lock(fd, FlockArg::LockExclusiveNonblock) {
             Ok(locked) => return Ok(Ok(locked)),
             Err((back, Errno::EWOULDBLOCK | Errno::EINTR)) => fd = back,
             Err((_, errno)) => return Err(errno),

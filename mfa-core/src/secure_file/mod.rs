@@ -4,6 +4,7 @@
 
 mod block;
 mod drop_box;
+mod lock;
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -12,13 +13,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat, readlinkat, renameat};
+use nix::fcntl::{AT_FDCWD, AtFlags, FlockArg, OFlag, openat, readlinkat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, fchown, fsync, linkat, unlinkat};
 use zeroize::Zeroizing;
 
 pub use block::{BLOCK_SIZE, Block, BlockError, MAX_PAYLOAD};
 pub use drop_box::DropBox;
+use lock::Locked;
 
 /// Nothing that we keep is larger.
 pub const MAX_FILE_SIZE: usize = 64 * 1024;
@@ -557,7 +559,7 @@ impl Folder {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let mut fd = openat(&self.fd, ".", flags, Mode::empty()).map_err(fail)?;
         loop {
-            match Flock::lock(fd, FlockArg::LockExclusive) {
+            match Locked::lock(fd, FlockArg::LockExclusive) {
                 Ok(lock) => return Ok(FolderLock { _lock: lock }),
                 Err((back, Errno::EINTR)) => fd = back,
                 Err((_, errno)) => return Err(fail(errno)),
@@ -611,7 +613,7 @@ impl AsFd for Folder {
 /// A folder's exclusive lock, released when dropped.
 #[derive(Debug)]
 pub struct FolderLock {
-    _lock: Flock<OwnedFd>,
+    _lock: Locked,
 }
 
 /// Whether so many descriptors are free: a caller of su may have left hardly any.
