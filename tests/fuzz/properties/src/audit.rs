@@ -1,7 +1,7 @@
 //! Audit lines, read as a security team's parser would.
 
 use mfa_core::audit::{
-    AuditLog, AuditTrail, Entry, Event, Severity, admin_line, courier_line,
+    AuditLog, AuditTrail, Entry, Event, Severity, admin_line, courier_line, debug_line,
     not_in_this_release_line, unknown_argument_line,
 };
 use mfa_core::device::DeviceId;
@@ -100,6 +100,7 @@ pub fn audit(bytes: &[u8]) {
     is_value(&fields, "method", &app);
     is_value(&fields, "login", &actor);
     for line in [
+        debug_line("authenticate", &detail, "PAM_SUCCESS"),
         unknown_argument_line(&asked_name),
         not_in_this_release_line(&[&detail, &app]),
     ] {
