@@ -7,9 +7,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use mfa_tests::{proof, repository};
+use mfa_tests::{module_path, on_a_bare_host, proof, repository, target};
 
 /// Files and bytes of one corpus at most: they are in the repository, and replayed each time.
 const MAX_FILES: usize = 300;
@@ -67,4 +68,48 @@ fn what_fuzzing_has_found_holds() {
         "Inputs that fuzzing has found, replayed",
         &counts,
     );
+}
+
+/// The module as it ships, with the harness that libFuzzer calls it through (`tests/fuzz/module`).
+#[test]
+fn what_fuzzing_has_found_holds_for_the_module_as_it_ships() {
+    on_a_bare_host(|_| {
+        let built = target().join("fuzz-replay");
+        let script = repository().join("tests/fuzz/module/build.sh");
+        assert!(Command::new(script).arg(&built).status().unwrap().success());
+        let folder = Path::new("/run/fuzz");
+        fs::create_dir(folder).unwrap();
+        mfa_properties::host::prepare(folder, &built.join("pam_mfa.so"));
+        let inputs = inputs("module");
+        let replayed = Command::new(built.join("replay"))
+            .arg(module_path())
+            .arg(folder)
+            .args(inputs.iter().map(|(path, _)| path))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&replayed.stderr);
+        let last: Vec<&str> = said.lines().rev().take(2).collect();
+        assert!(replayed.status.success(), "{last:#?}");
+
+        let answered = String::from_utf8_lossy(&replayed.stdout).into_owned();
+        // Success, a refusal, something unusable, no answer, and who is let by: inputs that all fail early show nothing.
+        for code in ["0", "7", "9", "19", "25"] {
+            let line = answered
+                .lines()
+                .find(|line| line.starts_with(&format!("authenticate {code} ")));
+            assert!(line.is_some(), "no answer {code} in\n{answered}");
+        }
+        let calls: u64 = answered
+            .lines()
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+            .sum();
+        proof::tell(
+            "fuzz-corpora-module",
+            "Inputs that fuzzing has found, replayed on the module as it ships",
+            &[
+                ("inputs", inputs.len().to_string()),
+                ("calls of its hooks", calls.to_string()),
+            ],
+        );
+    });
 }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use mfa_core::secure_file::{Folder, Owner};
 
@@ -20,6 +20,11 @@ thread_local! {
     static SCRATCH: RefCell<Option<Scratch>> = const { RefCell::new(None) };
 }
 
+/// In memory: where run.sh removes it whatever happens, else where everything is in memory.
+pub fn root() -> PathBuf {
+    std::env::var_os("MFA_FUZZ_FOLDER").map_or_else(|| PathBuf::from("/dev/shm"), PathBuf::from)
+}
+
 /// The folder of this thread.
 pub(crate) fn path() -> PathBuf {
     SCRATCH.with_borrow_mut(|scratch| {
@@ -30,7 +35,7 @@ pub(crate) fn path() -> PathBuf {
                 std::thread::current().id()
             );
             let name = name.replace(['(', ')'], "");
-            let path = Path::new("/dev/shm").join(name);
+            let path = root().join(name);
             fs::create_dir_all(&path).unwrap();
             fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
             Scratch(path)
