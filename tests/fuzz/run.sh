@@ -68,7 +68,7 @@ failed() {
     cp "$scratch/$name.log" "$target/fuzz-artifacts/$name/log"
     {
         echo
-        grep -m 1 -A 3 -e 'panicked at' -e 'ERROR: ' -e '^answers:' "$scratch/$name.log" || tail -n 20 "$scratch/$name.log"
+        grep -m 1 -A 3 -e 'panicked at' -e 'ERROR: ' -e '^module: ' "$scratch/$name.log" || tail -n 20 "$scratch/$name.log"
         echo "FAILED: $name, input ${input:-unknown}, log $target/fuzz-artifacts/$name/log"
         echo "alone: $programs/$name ${input:-FILE}"
     } >&2

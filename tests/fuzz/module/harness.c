@@ -15,6 +15,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <security/pam_appl.h>
 #include <security/pam_ext.h>
 #include <security/pam_modules.h>
@@ -500,6 +501,19 @@ static void put_back(void)
 	}
 }
 
+#ifdef MODULE_IS_LINKED
+static int remove_one(const char *path, const struct stat *found, int kind, struct FTW *place)
+{
+	(void)found, (void)kind, (void)place;
+	return remove(path);
+}
+
+static void remove_host(void)
+{
+	nftw(harness_folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+#endif
+
 static void begin(void)
 {
 	static bool has_begun;
@@ -511,6 +525,7 @@ static void begin(void)
 	hook_function *const linked[HOOKS] = {pam_sm_authenticate,  pam_sm_acct_mgmt,     pam_sm_setcred,
 					      pam_sm_open_session, pam_sm_close_session, pam_sm_chauthtok};
 	memcpy(harness_module, linked, sizeof linked);
+	atexit(remove_host);
 #endif
 	for (size_t i = 0; i < PEOPLE; i++)
 		map_state(&people[i]);
