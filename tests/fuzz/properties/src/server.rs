@@ -86,13 +86,18 @@ pub(crate) struct Peer {
     /// Everything that came before TLS, and everything behind it.
     pub(crate) clear: Vec<u8>,
     pub(crate) behind_tls: Vec<u8>,
+    /// What was said last before TLS.
+    pub(crate) said_before_tls: Vec<u8>,
 }
 
 impl Peer {
     /// Says something; whether there was anybody.
     pub(crate) fn say(&mut self, bytes: &[u8]) -> bool {
         let said = match &mut self.stream {
-            Stream::Clear(stream) => stream.write_all(bytes),
+            Stream::Clear(stream) => {
+                self.said_before_tls.extend_from_slice(bytes);
+                stream.write_all(bytes)
+            }
             Stream::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
             Stream::Gone => return false,
         };
@@ -115,7 +120,10 @@ impl Peer {
                     line.push(byte[0]);
                     match self.stream {
                         Stream::Tls(_) => self.behind_tls.push(byte[0]),
-                        _ => self.clear.push(byte[0]),
+                        _ => {
+                            self.clear.push(byte[0]);
+                            self.said_before_tls.clear();
+                        }
                     }
                     if byte[0] != b'\n' {
                         continue;
@@ -166,6 +174,7 @@ pub(crate) fn meet<T>(
                 server,
                 clear: Vec::new(),
                 behind_tls: Vec::new(),
+                said_before_tls: Vec::new(),
             };
             serve(&mut peer);
             peer.stream = Stream::Gone;

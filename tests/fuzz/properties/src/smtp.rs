@@ -89,6 +89,17 @@ pub fn smtp(bytes: &[u8]) {
     );
     check_line(&line, exit_code);
     check_clear(&peer.clear, is_starttls);
+    if exit_code == 0 && is_starttls {
+        // One answer to STARTTLS, and not a byte behind it: what came in the clear must not count as said behind TLS.
+        let said = String::from_utf8_lossy(&peer.said_before_tls);
+        let lines: Vec<&str> = said.split_inclusive('\n').collect();
+        let (last, before) = lines.split_last().unwrap();
+        assert!(before.iter().all(|line| line.starts_with("220-")), "{said}");
+        assert!(
+            last.starts_with("220") && !last.starts_with("220-"),
+            "{said}"
+        );
+    }
     if exit_code == 0 && !is_check {
         let heard = String::from_utf8_lossy(&peer.behind_tls);
         assert!(heard.contains("\r\n.\r\n"), "{line} after {heard}");
