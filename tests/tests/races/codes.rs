@@ -132,7 +132,7 @@ fn fifty_people_with_right_codes_all_get_in_at_once() {
     on_a_bare_host(|_| {
         let mut host = PamHost::new();
         let crowd = Crowd::enroll(&mut host, PROCESSES);
-        let rounds = rounds(6, 500);
+        let rounds = rounds(6, 400);
         let mut progress = Progress::of("50 people", rounds);
         let (mut done, mut accepted) = (0, 0);
         while done < rounds {
@@ -311,5 +311,26 @@ fn a_code_is_good_once_at_a_login_and_at_code_verify_together() {
                 ("accepted by code verify", (done - by_login).to_string()),
             ],
         );
+    });
+}
+
+#[test]
+fn any_number_of_strangers_at_once_are_told_what_one_is_told() {
+    on_a_bare_host(|_| {
+        let host = PamHost::new();
+        // The same name for half of them: one decoy; and one each for the others.
+        let script = "user nobody-%i\ndo barrier\nanswer text 000000\nauthenticate\nuser nobody\nrestart\nbarrier\nanswer text 000000\nauthenticate\n";
+        let seen = host
+            .player()
+            .options(&["--parallel", &PROCESSES.to_string()])
+            .play(script);
+        assert_eq!(seen.code, Some(0), "{seen}");
+        assert_eq!(seen.count(AUTH_ERR), 2 * PROCESSES, "{seen}");
+        assert_eq!(
+            seen.events("MFA-2106").len(),
+            2 * PROCESSES,
+            "neither busy nor throttled\n{seen}"
+        );
+        assert_eq!(host.stored_files(), [""; 0]);
     });
 }
