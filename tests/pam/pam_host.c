@@ -12,6 +12,7 @@
  *                    `do barrier`, while a prompt is open) holds each until all are there, each time anew; output lines
  *                    begin with `[I] `
  *   --check          compare this process before and after each hook, and print what a module changed (CHANGED; facts.h)
+ *   --late-log       glibc's socket to /dev/log is opened by the first line, whoever writes it; else before all
  *   --real-uid N     setresuid(N, 0, 0): what su is while its modules run
  *   --all-uids N     all user and group ids N, no groups: a caller that is not root
  *
@@ -459,7 +460,7 @@ static int call_within(int (*hook)(pam_handle_t *, int), const char *name, int f
 static const struct pam_conv conversation = {converse, NULL};
 static const char *confdir, *service;
 static char *first_user;
-static bool check, real_delay;
+static bool check, real_delay, late_log;
 
 static void end(void)
 {
@@ -662,7 +663,7 @@ static char *numbered(const char *line, int number)
 static int follow(const char *script, int number)
 {
 	/* LOG_NDELAY: glibc's socket is there before the first comparison. LOG_PID: tests tell one run from another. */
-	openlog("pam_host", LOG_PID | LOG_NDELAY, LOG_AUTHPRIV);
+	openlog("pam_host", LOG_PID | (late_log ? LOG_ODELAY : LOG_NDELAY), LOG_AUTHPRIV);
 	/* glibc does that at the first line it logs. */
 	tzset();
 	while (*script != '\0') {
@@ -783,6 +784,10 @@ int main(int argc, char **argv)
 		const char *option = argv[at];
 		if (strcmp(option, "--check") == 0) {
 			check = true;
+			continue;
+		}
+		if (strcmp(option, "--late-log") == 0) {
+			late_log = true;
 			continue;
 		}
 		if (++at == argc)

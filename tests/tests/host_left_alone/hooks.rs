@@ -277,6 +277,28 @@ fn however_few_descriptors_there_are_the_host_is_left_as_it_was_and_no_wrong_cod
 }
 
 #[test]
+fn a_host_that_has_not_logged_before_keeps_glibcs_socket_and_nothing_else() {
+    on_a_bare_host(|_| {
+        let (host, app) = host_with_people();
+        let code = app.code_of(app.step());
+        let script = format!("{}{THE_OTHERS}", login_script("alice", &[&code]));
+        let seen = host
+            .player()
+            .options(&["--check", "--late-log"])
+            .play(&script);
+        assert_eq!(seen.results()[0], SUCCESS, "{seen}");
+        let changes = seen.starting("CHANGED");
+        // The descriptor and its flags, at the first line.
+        let [socket, flags] = changes[..] else {
+            panic!("{seen}");
+        };
+        assert!(socket.starts_with("CHANGED authenticate fd "), "{seen}");
+        assert!(socket.contains("\"absent\" -> \"socket:["), "{seen}");
+        assert!(flags.contains(" flags: \"absent\" -> "), "{seen}");
+    });
+}
+
+#[test]
 fn a_module_that_takes_over_the_log_would_be_noticed() {
     on_a_bare_host(|_| {
         let host = PamHost::bare();

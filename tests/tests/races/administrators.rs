@@ -114,7 +114,7 @@ fn edits_at_once_are_all_kept() {
 fn of_several_who_add_one_user_one_has_added_it() {
     on_a_bare_host(|_| {
         let host = PamHost::new();
-        let rounds = rounds(10, 500);
+        let rounds = rounds(10, 300);
         let mut progress = Progress::of("user add", rounds);
         for round in 1..=rounds {
             let same: Vec<_> = (0..ADMINISTRATORS)
@@ -201,7 +201,7 @@ fn of_several_apps_with_one_label_or_one_secret_or_one_place_left_one_is_kept() 
             codes.iter().filter(|&&code| code == 0).count()
         };
         let secrets: Vec<_> = (0..12).map(|_| Authenticator::new().secret).collect();
-        let rounds = rounds(3, 200);
+        let rounds = rounds(3, 100);
         for round in 0..rounds {
             let one_label = secrets
                 .iter()

@@ -55,7 +55,7 @@ fn of_50_processes_with_the_same_right_code_one_gets_in() {
             progress.at(done);
         }
         tell(
-            "races-1-same-code",
+            "races-01-same-code",
             "Races: one code, many logins",
             &[
                 (
@@ -114,7 +114,7 @@ fn of_the_codes_of_the_window_each_is_good_once_and_the_newest_always() {
             progress.at(done);
         }
         tell(
-            "races-2-window",
+            "races-02-window",
             "Races: the three codes of the window, four logins each",
             &[
                 ("rounds", done.to_string()),
@@ -132,7 +132,7 @@ fn fifty_people_with_right_codes_all_get_in_at_once() {
     on_a_bare_host(|_| {
         let mut host = PamHost::new();
         let crowd = Crowd::enroll(&mut host, PROCESSES);
-        let rounds = rounds(6, 500);
+        let rounds = rounds(6, 400);
         let mut progress = Progress::of("50 people", rounds);
         let (mut done, mut accepted) = (0, 0);
         while done < rounds {
@@ -161,7 +161,7 @@ fn fifty_people_with_right_codes_all_get_in_at_once() {
             progress.at(done);
         }
         tell(
-            "races-3-people",
+            "races-03-people",
             "Races: 50 people at once with right codes, twice a round, every other round without states",
             &[
                 ("rounds", done.to_string()),
@@ -206,7 +206,7 @@ fn one_state_is_made_by_the_first_logins_of_a_person_and_the_code_is_good_once()
             progress.at(done);
         }
         tell(
-            "races-4-first-login",
+            "races-04-first-login",
             "Races: 16 logins at once of somebody without a state yet, one right code",
             &[
                 ("rounds", done.to_string()),
@@ -251,7 +251,7 @@ fn two_apps_of_one_person_are_good_once_each_at_once() {
             }
         }
         tell(
-            "races-5-two-apps",
+            "races-05-two-apps",
             "Races: two apps of one person, eight logins with the code of each",
             &[
                 ("rounds", done.to_string()),
@@ -303,7 +303,7 @@ fn a_code_is_good_once_at_a_login_and_at_code_verify_together() {
             progress.at(done);
         }
         tell(
-            "races-6-two-paths",
+            "races-06-two-paths",
             "Races: one code at eight logins and four times at `code verify`, at once",
             &[
                 ("rounds", done.to_string()),
@@ -311,5 +311,26 @@ fn a_code_is_good_once_at_a_login_and_at_code_verify_together() {
                 ("accepted by code verify", (done - by_login).to_string()),
             ],
         );
+    });
+}
+
+#[test]
+fn any_number_of_strangers_at_once_are_told_what_one_is_told() {
+    on_a_bare_host(|_| {
+        let host = PamHost::new();
+        // The same name for half of them: one decoy; and one each for the others.
+        let script = "user nobody-%i\ndo barrier\nanswer text 000000\nauthenticate\nuser nobody\nrestart\nbarrier\nanswer text 000000\nauthenticate\n";
+        let seen = host
+            .player()
+            .options(&["--parallel", &PROCESSES.to_string()])
+            .play(script);
+        assert_eq!(seen.code, Some(0), "{seen}");
+        assert_eq!(seen.count(AUTH_ERR), 2 * PROCESSES, "{seen}");
+        assert_eq!(
+            seen.events("MFA-2106").len(),
+            2 * PROCESSES,
+            "neither busy nor throttled\n{seen}"
+        );
+        assert_eq!(host.stored_files(), [""; 0]);
     });
 }

@@ -60,7 +60,7 @@ fn of_64_guesses_at_once_5_are_evaluated() {
         host.admin(&["user", "unlock", "p1"]).expect_success();
         assert_eq!(host.login("p1", &[&crowd.app.code()]).result(), SUCCESS);
         tell(
-            "races-9-guesses",
+            "races-09-guesses",
             "Races: 64 guesses at once, a limit of 5",
             &[
                 ("rounds", rounds.to_string()),

@@ -30,7 +30,7 @@ const EDITS: [(&str, &str); 5] = [
 fn a_revocation_counts_for_every_answer_given_after_it() {
     on_a_bare_host(|_| {
         let mut host = PamHost::with_config(&format!("[prompt]\ntries = 1\n{PATIENT}"));
-        let rounds = rounds(50, 2500);
+        let rounds = rounds(50, 1500);
         let mut progress = Progress::of("revocations", rounds);
         let (mut done, mut accepted, mut logins, mut resumed) = (0, 0, 0, 0);
         let crowd = Crowd::enroll(&mut host, 50);
@@ -114,6 +114,7 @@ fn a_revocation_counts_for_every_answer_given_after_it() {
                 ("logins with right codes", logins.to_string()),
                 ("let in before the edit was done", accepted.to_string()),
                 ("let in with an answer given after it", "0".to_owned()),
+                ("imports against logins", "not built yet".to_owned()),
                 (
                     "edits that gave the right back; the next login was let in",
                     resumed.to_string(),

@@ -117,7 +117,7 @@ fn a_code_that_was_sent_lets_in_one_of_20_logins_at_once() {
             progress.at(done);
         }
         tell(
-            "races-7-sent-code",
+            "races-07-sent-code",
             "Races: one code that was sent by mail, 20 logins at once",
             &[
                 ("rounds", done.to_string()),
@@ -188,7 +188,7 @@ fn who_asks_for_a_new_code_while_others_use_the_old_one_gets_one_that_is_good() 
             progress.at(done);
         }
         tell(
-            "races-8-asking",
+            "races-08-asking",
             "Races: one login asks for a new code while five use the old one",
             &[
                 ("rounds", done.to_string()),

@@ -323,3 +323,40 @@ fn an_old_code_is_void_as_soon_as_a_new_one_is_being_made_and_used_as_soon_as_it
         assert!(Path::new(LOG).exists());
     });
 }
+
+#[test]
+fn twenty_logins_that_all_linger_at_one_place_still_use_a_code_once() {
+    on_a_bare_host(|_| {
+        const CHILDREN: usize = 20;
+        let host = PamHost::new();
+        let app = host.enroll("alice");
+        // Each place of a transaction in turn: before and after the lock, the look at the name, the record, the write.
+        for call in [
+            "flock:delay_enter",
+            "flock:delay_exit",
+            "newfstatat:delay_exit",
+            "openat:delay_exit",
+            "pwrite64:delay_enter",
+            "fdatasync:delay_enter",
+            "fdatasync:delay_exit",
+        ] {
+            host.admin(&["state", "reset", "alice", "--yes"])
+                .expect_success();
+            app.wait_for_room(4);
+            let code = app.code_of(app.step());
+            let linger = format!(
+                "strace -f -q -o /dev/null -e trace=flock,newfstatat,openat,pwrite64,fdatasync -e inject={call}=2000"
+            );
+            let seen = host
+                .player()
+                .before(&format!("set -- {linger} \"$@\""))
+                .options(&["--parallel", &CHILDREN.to_string()])
+                .play(&format!(
+                    "user alice\ndo barrier\nanswer text {code}\nauthenticate\n"
+                ));
+            assert_eq!(seen.code, Some(0), "{call}\n{seen}");
+            assert_eq!(seen.count(SUCCESS), 1, "{call}\n{seen}");
+            assert_eq!(seen.count(AUTH_ERR), CHILDREN - 1, "{call}\n{seen}");
+        }
+    });
+}
