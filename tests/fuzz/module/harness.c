@@ -508,6 +508,17 @@ static int remove_one(const char *path, const struct stat *found, int kind, stru
 	return remove(path);
 }
 
+/* libFuzzer's look at how long an input takes: not by the clock that stands still. */
+static struct sigaction libfuzzers;
+
+static void look_at_the_time(int signal, siginfo_t *information, void *context)
+{
+	bool was_inside = is_inside;
+	is_inside = false;
+	libfuzzers.sa_sigaction(signal, information, context);
+	is_inside = was_inside;
+}
+
 static void remove_host(void)
 {
 	nftw(harness_folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
@@ -526,6 +537,10 @@ static void begin(void)
 					      pam_sm_open_session, pam_sm_close_session, pam_sm_chauthtok};
 	memcpy(harness_module, linked, sizeof linked);
 	atexit(remove_host);
+	struct sigaction own = {.sa_sigaction = look_at_the_time, .sa_flags = SA_SIGINFO};
+	sigaction(SIGALRM, NULL, &libfuzzers);
+	if ((libfuzzers.sa_flags & SA_SIGINFO) != 0)
+		sigaction(SIGALRM, &own, NULL);
 #endif
 	for (size_t i = 0; i < PEOPLE; i++)
 		map_state(&people[i]);
