@@ -5,7 +5,8 @@
  * What must hold:
  * - Nobody is let in without a code that is right at that moment, and by one step of an app never twice; whom nothing stands
  *   in the way of is let in.
- * - A hook answers what its part of DESIGN's table says, and nothing else: PAM_IGNORE only where somebody may be skipped.
+ * - A hook answers success, a refusal, a failed conversation or that something is unusable, and nothing else: PAM_IGNORE only
+ *   where somebody may be skipped, PAM_ABORT never.
  * - Lines are one line of printable ASCII, of at most 900 bytes; prompts are the three that there are.
  * - Descriptors, signals, uids and children are as they were before each call.
  *
