@@ -7,6 +7,8 @@ use std::process::Command;
 fn main() {
     for name in [
         "harness.c",
+        "call.c",
+        "person.c",
         "libc.c",
         "courier.c",
         "totp.c",
@@ -17,12 +19,17 @@ fn main() {
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap());
     cc::Build::new()
-        .files([
-            "module/harness.c",
-            "module/libc.c",
-            "module/courier.c",
-            "module/totp.c",
-        ])
+        .files(
+            [
+                "harness.c",
+                "call.c",
+                "person.c",
+                "libc.c",
+                "courier.c",
+                "totp.c",
+            ]
+            .map(|name| format!("module/{name}")),
+        )
         .define("MODULE_IS_LINKED", None)
         .std("gnu17")
         .opt_level(1)

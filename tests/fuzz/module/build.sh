@@ -11,5 +11,5 @@ flock 9
 cd "$here"
 ${CC:-cc} -O1 -g -std=gnu17 -Wall -Wextra -Werror -fPIC -shared shim.c -o "$out/pam_mfa.so"
 # What stands in the place of libc's functions does so for libpam and the module too.
-${CC:-cc} -O1 -g -std=gnu17 -Wall -Wextra -Werror -rdynamic replay.c harness.c libc.c courier.c totp.c -o "$out/.new" -lpam -ldl
+${CC:-cc} -O1 -g -std=gnu17 -Wall -Wextra -Werror -rdynamic replay.c harness.c call.c person.c libc.c courier.c totp.c -o "$out/.new" -lpam -ldl
 mv "$out/.new" "$out/replay"

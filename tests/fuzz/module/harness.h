@@ -2,6 +2,7 @@
 #ifndef MFA_FUZZ_HARNESS_H
 #define MFA_FUZZ_HARNESS_H
 
+#include <security/pam_appl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,7 +23,7 @@ char *take_text(struct input *input, size_t *length);
 noreturn void wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void *must(void *memory);
 
-/* harness.c: a call of the module is under way. Only then are calls of libc's anything but themselves. */
+/* call.c: a call of the module is under way. Only then are calls of libc's anything but themselves. */
 extern bool is_inside;
 
 /* libc.c */
@@ -56,5 +57,56 @@ void courier_must_be_gone(void);
 
 /* totp.c: codes as RFC 6238 has them, computed without the product. */
 void totp(const char *secret, size_t length, uint64_t step, unsigned digits, char code[9]);
+
+/* ---- what is going on ------------------------------------------------------------------------------------------- */
+
+enum hook { AUTHENTICATE, ACCT_MGMT, SETCRED, OPEN_SESSION, CLOSE_SESSION, CHAUTHTOK, HOOKS };
+typedef int hook_function(pam_handle_t *, int, int, const char **);
+/* The module's. */
+extern hook_function *harness_module[HOOKS];
+/* How often each hook answered what. */
+extern unsigned long harness_counts[HOOKS][32];
+
+/* The people of the store (host.rs). */
+enum standing { FINE, REFUSED, NO_APP, NO_RECORD, BROKEN_STATE };
+struct person {
+	const char *name;
+	enum standing standing;
+	/* The last step of the app that let in, during this input. */
+	uint64_t last_step;
+	uint8_t *state;
+	uint8_t *as_it_was;
+};
+enum { PEOPLE = 10 };
+extern struct person people[PEOPLE];
+struct person *person_of(const char *name);
+
+/* The input that is being tried. */
+extern struct now {
+	struct input input;
+	pam_handle_t *handle;
+	unsigned config;
+	const char *arguments[8];
+	int argument_count;
+	bool may_skip;
+	char *service, *password;
+	enum hook hook;
+	unsigned calls, prompts;
+	/* The last answer, as far as it could be a code. */
+	char answer[65];
+	size_t answer_length;
+	bool must_succeed;
+	size_t failure_count;
+	char user[300];
+} now;
+
+/* harness.c */
+extern const char *harness_folder;
+int harness_one(const uint8_t *bytes, size_t size);
+
+/* person.c */
+int converse(int count, const struct pam_message **messages, struct pam_response **responses, void *data);
+/* Somebody was let in: whether with a code that was right. */
+void check_success(void);
 
 #endif

@@ -8,12 +8,7 @@
 
 #include "harness.h"
 
-extern void *harness_module[6];
-extern const char *harness_folder;
-extern unsigned long harness_counts[6][32];
-extern int harness_one(const uint8_t *bytes, size_t size);
-
-static const char *const names[] = {"pam_sm_authenticate", "pam_sm_acct_mgmt", "pam_sm_setcred",
+static const char *const names[HOOKS] = {"pam_sm_authenticate", "pam_sm_acct_mgmt", "pam_sm_setcred",
 				    "pam_sm_open_session", "pam_sm_close_session", "pam_sm_chauthtok"};
 
 int main(int argc, char **argv)
@@ -24,8 +19,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "replay MODULE FOLDER FILE...: %s\n", argc < 4 ? "too few words" : dlerror());
 		return 2;
 	}
-	for (size_t i = 0; i < 6; i++)
-		harness_module[i] = must(dlsym(module, names[i]));
+	for (size_t i = 0; i < HOOKS; i++)
+		harness_module[i] = (hook_function *)must(dlsym(module, names[i]));
 	harness_folder = argv[2];
 	for (int i = 3; i < argc; i++) {
 		FILE *file = fopen(argv[i], "rbe");
@@ -39,7 +34,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s\n", argv[i]);
 		harness_one(bytes, size);
 	}
-	for (int hook = 0; hook < 6; hook++)
+	for (int hook = 0; hook < HOOKS; hook++)
 		for (int result = 0; result < 32; result++)
 			if (harness_counts[hook][result] > 0)
 				printf("%s %d %lu\n", names[hook] + 7, result, harness_counts[hook][result]);

@@ -13,11 +13,13 @@ use crate::folder;
 use crate::input::Input;
 use crate::server::{Peer, authority, meet};
 
-/// In what the server says: the last line that it heard, the beginning of TLS, the end of the connection, far too much.
+/// In what the server says: the last line that it heard, the beginning of TLS, the end of the connection, far too much, and
+/// everything that it heard so far.
 const ECHO: u8 = 1;
 const TLS: u8 = 2;
 const END: u8 = 3;
 const TOO_MUCH: u8 = 4;
+const ALL: u8 = 5;
 
 const PASSWORD: &str = "correct-horse";
 /// `\0alerts\0correct-horse`, and its parts, as AUTH PLAIN, LOGIN and XOAUTH2 say them.
@@ -146,9 +148,9 @@ fn converse(peer: &mut Peer, script: &[&[u8]], is_starttls: bool) {
 
 /// Says a part of the script; whether the connection goes on.
 fn act(peer: &mut Peer, part: &[u8], last: &[u8]) -> bool {
-    for piece in part.split_inclusive(|byte| *byte <= TOO_MUCH && *byte > 0) {
+    for piece in part.split_inclusive(|byte| (ECHO..=ALL).contains(byte)) {
         let (piece, deed) = match piece.split_last() {
-            Some((deed, piece)) if (ECHO..=TOO_MUCH).contains(deed) => (piece, *deed),
+            Some((deed, piece)) if (ECHO..=ALL).contains(deed) => (piece, *deed),
             _ => (piece, 0),
         };
         if !piece.is_empty() && !peer.say(piece) {
@@ -158,6 +160,14 @@ fn act(peer: &mut Peer, part: &[u8], last: &[u8]) -> bool {
             ECHO if !peer.say(last.trim_ascii_end()) => return false,
             TLS => peer.tls(),
             END => return false,
+            ALL => {
+                let heard = String::from_utf8_lossy(&peer.behind_tls).into_owned();
+                for line in heard.lines().take(60) {
+                    if !peer.say(format!("550-{line}\r\n").as_bytes()) {
+                        return false;
+                    }
+                }
+            }
             TOO_MUCH if !peer.say(&vec![b'x'; 70_000]) => return false,
             _ => {}
         }

@@ -112,8 +112,9 @@ pub fn telegram(bytes: &[u8]) {
     );
     let request = String::from_utf8_lossy(&peer.clear);
     assert_eq!(request.matches(TOKEN).count(), 1, "{request}");
-    if report.is_accepted && !is_raw {
-        let answer: serde_json::Value = serde_json::from_slice(&answered).unwrap();
+    // What the courier passes over may be worse than what can be read whole.
+    let answer = serde_json::from_slice::<serde_json::Value>(&answered);
+    if let (true, false, Ok(answer)) = (report.is_accepted, is_raw, answer) {
         assert_eq!(answer["ok"], true, "{line} for {answer}");
     }
 }
