@@ -15,7 +15,7 @@ use crate::table::Outcome;
 pub(crate) const PEOPLE: usize = 50;
 /// One prompt in a login, and no waiting.
 pub(crate) const TABLES: &str = "[prompt]\ntries = 1\nfail_delay = \"0s\"\n";
-/// What `google-authenticator` writes when each of its questions is answered with yes.
+/// What `google-authenticator -t -d -w 3 -r 3 -R 30` writes.
 pub(crate) const GOOGLE_OPTIONS: &str =
     "\" RATE_LIMIT 3 30\n\" WINDOW_SIZE 3\n\" DISALLOW_REUSE\n\" TOTP_AUTH\n";
 

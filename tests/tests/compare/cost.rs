@@ -30,7 +30,7 @@ pub(crate) const CASES: &[Case] = &[
 const LOGGED_IN: usize = 10;
 
 fn many_users(arena: &Arena<'_>) -> Vec<[Outcome; 3]> {
-    let folder = target().join("compare");
+    let folder = target().join("compare/users");
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
     let populations = [10, 100_000].map(|users| {

@@ -25,6 +25,7 @@ mod strangers;
 mod table;
 mod trust;
 
+use std::fs;
 use std::time::Instant;
 
 use mfa_tests::{on_a_test_host, proof};
@@ -71,6 +72,7 @@ fn our_column_is_right_and_the_peers_are_seen_to_fail() {
             let outcomes = (case.run)(&arena);
             rows.extend(table::rows_of(case, outcomes));
         }
+        let _ = fs::remove_dir_all(&arena.host.folder);
         if proof::is_long() {
             table::publish(&rows, &arena.versions());
         }

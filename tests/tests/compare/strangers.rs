@@ -168,7 +168,7 @@ fn wrong_beside_right(arena: &Arena<'_>) -> Vec<[Outcome; 3]> {
         let right = arena.code_for(20);
         let [failures, successes] = interleaved(arena, module, rounds, &ten(&wrong), &ten(&right));
         let ratio = median(&failures) / median(&successes);
-        Outcome::judged(format!("{ratio:.1} ×"), (0.8..=1.25).contains(&ratio))
+        Outcome::judged(format!("{ratio:.2} ×"), (0.8..=1.25).contains(&ratio))
     })]
 }
 

@@ -181,9 +181,9 @@ fn markdown(rows: &[Row], versions: &str, stamp: &str) -> String {
     let mut text = format!(
         "# Beside the peers\n\nWritten by `make compare`, never by hand: {stamp}. {versions} Each cell is what a run of that module did; ✓ is right, \
          ✗ is not, a cell without a mark is told for itself. What was run, and with which settings, stands below the table.\n\n\
-         Settings, where nothing else is said: pam_mfa as it ships; pam_google_authenticator with what its command writes when each of its \
-         questions is answered with yes (`RATE_LIMIT 3 30`, `WINDOW_SIZE 3`, `DISALLOW_REUSE`, `TOTP_AUTH`), its files where root alone can write \
-         (`secret=…/${{USER}} user=root`); pam_oath with one users file and `window=1`, stricter than its documentation asks for. pam_duo is not \
+         Settings, where nothing else is said: pam_mfa as it ships, but with one prompt in a login and no pause after a failure; \
+         pam_google_authenticator with what `google-authenticator -t -d -w 3 -r 3 -R 30` writes (`TOTP_AUTH`, `DISALLOW_REUSE`, `WINDOW_SIZE 3`, \
+         `RATE_LIMIT 3 30`), its files where root alone can write (`secret=…/${{USER}} user=root`); pam_oath with one users file and `window=1`, stricter than its documentation asks for. pam_duo is not \
          in Debian and is left out.\n\n\
          | | pam_mfa | pam_google_authenticator | pam_oath |\n|---|---|---|---|\n"
     );

@@ -321,3 +321,20 @@ fn proof_of(told: &[(String, String)]) {
         .collect();
     proof::tell("timing-clock", "Time tells nobody apart", &told);
 }
+
+#[test]
+fn an_area_is_a_half_where_time_says_nothing_and_one_where_it_tells() {
+    let low: Vec<u64> = (0..100).collect();
+    let high: Vec<u64> = (1000..1100).collect();
+    let none = told_apart(&low, &low);
+    assert!(
+        (none.auc - 0.5).abs() < 1e-9 && (0.05..0.1).contains(&none.within),
+        "{none:?}"
+    );
+    for all in [told_apart(&low, &high), told_apart(&high, &low)] {
+        assert!(all.auc > 0.999 && all.within < 0.01, "{all:?}");
+    }
+    // Three in four pairs are one way round.
+    let some = told_apart(&[1, 3], &[2, 4]);
+    assert!((some.auc - 0.75).abs() < 1e-9, "{some:?}");
+}
