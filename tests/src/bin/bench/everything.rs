@@ -159,12 +159,14 @@ pub(crate) fn run(extent: &Extent) {
     if extent.is_quick {
         head.push_str(" QUICK, in memory: to see that it works; the figures are worth nothing.");
     }
-    if let Some(warning) = side_by_side::warning(compared) {
-        head.push_str("\n\n");
-        head.push_str(&warning);
+    let warning = side_by_side::warning(compared);
+    if let Some(warning) = &warning {
+        head.push_str("\n\n**");
+        head.push_str(warning);
+        head.push_str("**");
     }
-    report.print(&head);
-    report.tell();
+    report.print(&head.replace('*', ""));
+    report.tell(warning.as_deref());
     let folder = documents(extent.is_quick);
     fs::create_dir_all(&folder).unwrap();
     report.write(&folder, &head);
