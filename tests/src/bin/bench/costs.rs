@@ -3,7 +3,7 @@
 use crate::growth::spaced;
 use crate::instructions::{self, Instructions};
 use crate::kind::{Kind, find};
-use crate::logins::answer;
+use crate::logins::{BLOCK, answer};
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::side_by_side::{CONTROL, OURS};
@@ -66,18 +66,23 @@ pub(crate) fn measure(
 
 fn memory(site: &Site, kind: &Kind, logins: usize) -> Memory {
     let mut watch = Stopwatch::start(&site.services());
-    let code = answer(&site.app, kind, &site.app.wrong_code());
-    // One user: what differs from user to user is not to look like a leak.
-    let command = kind.command("login", 0, &code);
-    let log_in = |watch: &mut Stopwatch| kind.expect(watch.time(&command));
+    let wrong = site.app.wrong_code();
+    let log_in = |watch: &mut Stopwatch, count: usize| {
+        let code = answer(&site.app, kind, &wrong);
+        for _ in 0..count {
+            // One user: what differs from user to user is not to look like a leak.
+            kind.expect(watch.time(&kind.command("login", 0, &code)));
+        }
+    };
     // Once for what looking costs.
     watch.ask("usage");
     let before = watch.ask("usage");
-    log_in(&mut watch);
+    log_in(&mut watch, 1);
     let first = watch.ask("usage");
     let mut log_in_many = || {
-        for _ in 0..logins {
-            log_in(&mut watch);
+        // A code does not last for all of them.
+        for block in (0..logins).step_by(BLOCK) {
+            log_in(&mut watch, BLOCK.min(logins - block));
         }
         watch.ask("usage")
     };
