@@ -24,7 +24,8 @@
  *                                                cUSERS, who log in once with every code; SERVICE `floor:FOLDER` writes
  *                                                instead, to a file of each process's own
  *                                                -> ACCEPTED A B C   A: nanoseconds until the last had ended; B, C: of
- *                                                   one login from pam_start_confdir to pam_end, median and 95th of 100
+ *                                                   one that was accepted, from pam_start_confdir to pam_end, median and
+ *                                                   95th of 100
  *   pam_bench --once CONFDIR SERVICE USER CODE   one login, for the time of a whole process; exit 0 when let in
  *   pam_bench --dlopen MODULE                    -> 0 A A        in this fresh process
  *
@@ -244,7 +245,8 @@ static int log_in_share(const char *confdir, const char *service, int first, int
 				result = pam_authenticate(handle, 0);
 				pam_end(handle, result);
 			}
-			*times++ = now() - before;
+			/* One place for each login; nought for those that were refused. */
+			*times++ = result == PAM_SUCCESS ? now() - before : 0;
 			accepted += result == PAM_SUCCESS;
 		}
 	return accepted;
@@ -293,7 +295,11 @@ static int log_in_at_once(const char *confdir, const char *service, int processe
 	for (int number = 0; number < processes; number++)
 		accepted += counts[number];
 	qsort(times, count, sizeof *times, compare);
-	printf("%d %lld %lld %lld\n", accepted, after - before, times[count / 2], times[count * 95 / 100]);
+	/* The noughts come first. */
+	const long long *taken = times + count - (size_t)accepted;
+	if (accepted == 0)
+		die("nobody was let in");
+	printf("%d %lld %lld %lld\n", accepted, after - before, taken[accepted / 2], taken[accepted * 95 / 100]);
 	return 0;
 }
 

@@ -3,7 +3,7 @@
 use crate::growth::spaced;
 use crate::instructions::{self, Instructions};
 use crate::kind::{Kind, find};
-use crate::logins::answer;
+use crate::logins::{BLOCK, answer};
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::side_by_side::{CONTROL, OURS};
@@ -12,8 +12,6 @@ use crate::stopwatch::Stopwatch;
 use crate::system_calls::{self, Calls};
 use crate::table::Table;
 
-/// Logins until memory is looked at, and as many again until it is looked at once more.
-const LOGINS: usize = 200;
 /// Whose costs are told.
 const KINDS: [&str; 7] = [
     "promptok",
@@ -37,13 +35,19 @@ pub(crate) struct Cost {
 struct Memory {
     /// Page faults of the first login, and of each later one.
     faults: (u64, f64),
-    /// Bytes after [`LOGINS`]: in memory, its own alone, allocated.
+    /// Bytes after many: in memory, its own alone, allocated.
     after: [u64; 3],
     /// Bytes allocated after as many again.
     allocated: u64,
 }
 
-pub(crate) fn measure(site: &Site, kinds: &[Kind], progress: &mut Progress) -> Vec<Cost> {
+/// Memory is looked at after so many logins, and after as many again.
+pub(crate) fn measure(
+    site: &Site,
+    kinds: &[Kind],
+    logins: usize,
+    progress: &mut Progress,
+) -> Vec<Cost> {
     KINDS
         .iter()
         .enumerate()
@@ -54,26 +58,31 @@ pub(crate) fn measure(site: &Site, kinds: &[Kind], progress: &mut Progress) -> V
                 name,
                 instructions: instructions::count(site, kind),
                 calls: system_calls::trace(site, kind),
-                memory: memory(site, kind),
+                memory: memory(site, kind, logins),
             }
         })
         .collect()
 }
 
-fn memory(site: &Site, kind: &Kind) -> Memory {
+fn memory(site: &Site, kind: &Kind, logins: usize) -> Memory {
     let mut watch = Stopwatch::start(&site.services());
-    let code = answer(&site.app, kind, &site.app.wrong_code());
-    // One user: what differs from user to user is not to look like a leak.
-    let command = kind.command("login", 0, &code);
-    let log_in = |watch: &mut Stopwatch| kind.expect(watch.time(&command));
+    let wrong = site.app.wrong_code();
+    let log_in = |watch: &mut Stopwatch, count: usize| {
+        let code = answer(&site.app, kind, &wrong);
+        for _ in 0..count {
+            // One user: what differs from user to user is not to look like a leak.
+            kind.expect(watch.time(&kind.command("login", 0, &code)));
+        }
+    };
     // Once for what looking costs.
     watch.ask("usage");
     let before = watch.ask("usage");
-    log_in(&mut watch);
+    log_in(&mut watch, 1);
     let first = watch.ask("usage");
     let mut log_in_many = || {
-        for _ in 0..LOGINS {
-            log_in(&mut watch);
+        // A code does not last for all of them.
+        for block in (0..logins).step_by(BLOCK) {
+            log_in(&mut watch, BLOCK.min(logins - block));
         }
         watch.ask("usage")
     };
@@ -81,7 +90,7 @@ fn memory(site: &Site, kind: &Kind) -> Memory {
     Memory {
         faults: (
             first[0] - before[0],
-            (last[0] - middle[0]) as f64 / LOGINS as f64,
+            (last[0] - middle[0]) as f64 / logins as f64,
         ),
         after: [middle[1], middle[2], middle[3]],
         allocated: last[3],
@@ -115,7 +124,7 @@ pub(crate) fn of_a_process(costs: &[Cost]) -> String {
     )
 }
 
-pub(crate) fn report(costs: &[Cost], report: &mut Report) {
+pub(crate) fn report(costs: &[Cost], logins: usize, report: &mut Report) {
     let mut table = Table::new(&["", "instructions", "÷ promptok", "module", "libc", "other"]);
     let prompt = costs[0].instructions.all;
     for cost in costs {
@@ -147,7 +156,7 @@ pub(crate) fn report(costs: &[Cost], report: &mut Report) {
     );
     report_calls(costs, report);
     report_names(costs, report);
-    report_memory(costs, report);
+    report_memory(costs, logins, report);
 }
 
 fn report_calls(costs: &[Cost], report: &mut Report) {
@@ -206,7 +215,7 @@ fn report_names(costs: &[Cost], report: &mut Report) {
     );
 }
 
-fn report_memory(costs: &[Cost], report: &mut Report) {
+fn report_memory(costs: &[Cost], logins: usize, report: &mut Report) {
     let mut table = Table::new(&[
         "",
         "first login's faults",
@@ -231,9 +240,9 @@ fn report_memory(costs: &[Cost], report: &mut Report) {
         ]);
     }
     let about = format!(
-        "Of a process that logs users in: page faults of the first login and of each later one; after {LOGINS}, what is in memory, \
+        "Of a process that logs users in: page faults of the first login and of each later one; after {logins}, what is in memory, \
          what of that is its own alone (not shared with other processes), what is allocated, and by how much that grows with \
-         {LOGINS} more."
+         {logins} more."
     );
     report.section("Memory", &about, table, None);
 }

@@ -31,6 +31,8 @@ pub(crate) struct Extent {
     ours: &'static [usize],
     peers: &'static [usize],
     processes: usize,
+    /// Logins after which memory is looked at.
+    memory: usize,
     prompts: usize,
     /// Users who log in at the same time, and how often they all do.
     crowd: (usize, usize),
@@ -47,6 +49,7 @@ pub(crate) const WHOLE: Extent = Extent {
     ours: &[1_000, 100_000, 1_000_000],
     peers: &[1_000, 100_000],
     processes: 200,
+    memory: 1_000,
     prompts: 400,
     crowd: (128, 5),
     races: 10,
@@ -70,6 +73,7 @@ pub(crate) const QUICK: Extent = Extent {
     ours: &[50],
     peers: &[50],
     processes: 10,
+    memory: 50,
     prompts: 10,
     crowd: (64, 1),
     races: 1,
@@ -129,7 +133,7 @@ pub(crate) fn run(extent: &Extent) {
     progress.begin("processes");
     let processes = processes::measure(&site, &kinds, extent.processes, &mut progress);
     progress.begin("costs");
-    let costs = costs::measure(&site, &kinds, &mut progress);
+    let costs = costs::measure(&site, &kinds, extent.memory, &mut progress);
     progress.begin("prompts");
     let delivery = prompts::measure(&site, extent.prompts, &mut progress);
     progress.begin("races");
@@ -147,7 +151,7 @@ pub(crate) fn run(extent: &Extent) {
     delivery.target(&mut report);
     recovery::target(&base, &mut report);
     side_by_side::report(compared, &mut report);
-    costs::report(&costs, &mut report);
+    costs::report(&costs, extent.memory, &mut report);
     growth::report(&kinds, &sizes, &mut report);
     races::report(&counts, &mut report);
     at_once::report(&at_once, machine::cores(), &mut report);
@@ -159,12 +163,14 @@ pub(crate) fn run(extent: &Extent) {
     if extent.is_quick {
         head.push_str(" QUICK, in memory: to see that it works; the figures are worth nothing.");
     }
-    if let Some(warning) = side_by_side::warning(compared) {
-        head.push_str("\n\n");
-        head.push_str(&warning);
+    let warning = side_by_side::warning(compared);
+    if let Some(warning) = &warning {
+        head.push_str("\n\n**");
+        head.push_str(warning);
+        head.push_str("**");
     }
-    report.print(&head);
-    report.tell();
+    report.print(&head.replace('*', ""));
+    report.tell(warning.as_deref());
     let folder = documents(extent.is_quick);
     fs::create_dir_all(&folder).unwrap();
     report.write(&folder, &head);

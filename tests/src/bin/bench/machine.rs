@@ -29,17 +29,19 @@ pub(crate) fn describe(folder: &Path) -> String {
         .parse()
         .unwrap_or(f64::NAN);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let output = Command::new("stat")
-        .args(["--file-system", "--format=%T"])
+    let output = Command::new("df")
+        .arg("--output=fstype")
         .arg(folder)
         .output()
         .unwrap();
+    let output = String::from_utf8_lossy(&output.stdout).into_owned();
+    let file_system = output.lines().last().unwrap_or("unknown");
     format!(
         "{}, {} cores, {:.0} GiB; Linux {}; files on {}.",
         field("/proc/cpuinfo", "model name"),
         cores(),
         kilobytes / 1024.0 / 1024.0,
         kernel.trim(),
-        String::from_utf8_lossy(&output.stdout).trim()
+        file_system.trim()
     )
 }

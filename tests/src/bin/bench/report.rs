@@ -184,8 +184,8 @@ impl Report {
     }
 
     /// For docs/proof.md.
-    pub(crate) fn tell(&self) {
-        let rows: Vec<_> = self
+    pub(crate) fn tell(&self, warning: Option<&str>) {
+        let mut rows: Vec<_> = self
             .targets
             .iter()
             .map(|target| {
@@ -194,6 +194,9 @@ impl Report {
                 (&*target.what, row)
             })
             .collect();
+        if let Some(warning) = warning {
+            rows.push(("a warning", warning.to_owned()));
+        }
         proof::tell("bench", "Targets, measured by the benchmark", &rows);
     }
 }
