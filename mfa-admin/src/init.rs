@@ -1,6 +1,6 @@
 //! `init`: makes what a host needs, once; run again, it changes nothing.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ use mfa_core::seal::SealingKey;
 use mfa_core::secure_file::{self, FileError, Folder, FolderLock, Owner, Problem};
 use mfa_core::store::FileStore;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::{Mode, fchmod, fstat, mkdirat};
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{Mode, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{Gid, Uid, User, fchown};
 use serde_json::json;
 
@@ -478,7 +478,7 @@ fn make_folder(path: &Path, mode: u32) -> Result<bool, Failure> {
     make_subfolder(&parent, name, mode, None)
 }
 
-/// Makes a folder right below another one; mode and owner do not depend on the umask.
+/// Makes a folder right below another one; mode and owner do not depend on the umask, and are right as soon as it has its name.
 fn make_subfolder(
     parent: &Folder,
     name: impl AsRef<OsStr>,
@@ -488,17 +488,26 @@ fn make_subfolder(
     let name = name.as_ref();
     let path: PathBuf = parent.path().join(name);
     let fail = |errno| system_failure(&path, errno);
-    match mkdirat(parent.as_fd(), name, Mode::S_IRWXU) {
-        Ok(()) => {}
-        Err(Errno::EEXIST) => return Ok(false),
+    match fstatat(parent.as_fd(), name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+        Ok(_) => return Ok(false),
+        Err(Errno::ENOENT) => {}
+        Err(errno) => return Err(fail(errno)),
+    }
+    // It gets its name last: one that is there is taken for right. What an init that was interrupted has left is used.
+    let mut temporary = OsString::from(".new-");
+    temporary.push(name);
+    let temporary = temporary.as_os_str();
+    match mkdirat(parent.as_fd(), temporary, Mode::S_IRWXU) {
+        Ok(()) | Err(Errno::EEXIST) => {}
         Err(errno) => return Err(fail(errno)),
     }
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let folder = openat(parent.as_fd(), name, flags, Mode::empty()).map_err(fail)?;
+    let folder = openat(parent.as_fd(), temporary, flags, Mode::empty()).map_err(fail)?;
     if let Some((uid, gid)) = owner {
         fchown(&folder, Some(uid), Some(gid)).map_err(fail)?;
     }
     fchmod(&folder, Mode::from_bits_truncate(mode)).map_err(fail)?;
+    renameat(parent.as_fd(), temporary, parent.as_fd(), name).map_err(fail)?;
     parent.sync().map_err(file_failure)?;
     Ok(true)
 }

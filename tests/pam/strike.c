@@ -2,12 +2,12 @@
  * strike: runs a command and fails one of its system calls, or kills it there. What strace -e inject can't do: it counts
  * the calls of each thread apart, and can't say of which.
  *
- *   strike FILE TRACEE CALL BLOW COMMAND [ARGUMENT...]
+ *   strike FILE TRACEE CALL NTH BLOW COMMAND [ARGUMENT...]
  *
- * TRACEE is 1 for the command, 2 for the first thread or process that is started, and so on; CALL counts that one's system
- * calls of any name from 1, the first after execve(2). BLOW: `kill` (SIGKILL to the process before the call is made), an error's
- * number (the call is not made, and fails with it), or one with a `+` (so do all calls of that name that follow, anybody's).
- * FILE then says `struck NUMBER`, with the number of the system call.
+ * TRACEE is 1 for the command, 2 for the first thread or process that is started, and so on; CALL is the number of a system call
+ * (strace -n shows it), NTH counts that one's calls of it from 1, after execve(2). BLOW: `kill` (SIGKILL to the process before
+ * the call is made), an error's number (the call is not made, and fails with it), or one with a `+` (so do all calls of that number
+ * that follow, anybody's). FILE then says `struck`.
  *
  * Exit: the command's own; 128 and the signal where one ended it; 2 usage.
  */
@@ -85,18 +85,18 @@ static void answer(pid_t pid, long result)
 
 int main(int argc, char **argv)
 {
-	if (argc < 6)
+	if (argc < 7)
 		return 2;
 	const char *file = argv[1];
 	int chosen = atoi(argv[2]) - 1;
-	long nth = atol(argv[3]), lasting = -1;
-	bool kills = strcmp(argv[4], "kill") == 0, goes_on = strchr(argv[4], '+') != NULL;
-	long error = kills ? 0 : atol(argv[4]);
+	long wanted = atol(argv[3]), nth = atol(argv[4]);
+	bool kills = strcmp(argv[5], "kill") == 0, goes_on = strchr(argv[5], '+') != NULL, is_lasting = false;
+	long error = kills ? 0 : atol(argv[5]);
 	pid_t child = fork();
 	if (child == 0) {
 		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
 		raise(SIGSTOP);
-		execvp(argv[5], argv + 5);
+		execvp(argv[6], argv + 6);
 		_exit(2);
 	}
 	int status, end = 2;
@@ -130,16 +130,16 @@ int main(int argc, char **argv)
 			ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof info, &info);
 			long call = (long)info.entry.nr;
 			if (info.op == PTRACE_SYSCALL_INFO_ENTRY) {
-				bool is_here = tracee - tracees == chosen && ++tracee->count == nth;
+				bool is_here = tracee - tracees == chosen && call == wanted && ++tracee->count == nth;
 				if (is_here) {
 					FILE *told = fopen(file, "w");
-					if (told == NULL || fprintf(told, "struck %ld\n", call) < 0 || fclose(told) != 0)
+					if (told == NULL || fputs("struck\n", told) < 0 || fclose(told) != 0)
 						_exit(2);
-					lasting = goes_on ? call : -1;
+					is_lasting = goes_on;
 				}
 				if (is_here && kills) {
 					kill(child, SIGKILL);
-				} else if (is_here || call == lasting) {
+				} else if (is_here || (is_lasting && call == wanted)) {
 					tracee->is_struck = true;
 					prevent(pid);
 					/* brk(2) never says why: it answers with an end of memory. */

@@ -65,7 +65,9 @@ impl Files {
                 Some(bytes) => masked(&text_of(name, bytes)),
             };
             let shape = format!("{:o} {:?} {text}", entry.mode, entry.owner);
-            shapes.entry(masked(name)).or_default().push(shape);
+            // Of names only ids are never the same twice.
+            let name = masked_words(name, 32);
+            shapes.entry(name).or_default().push(shape);
         }
         shapes
     }
@@ -130,12 +132,13 @@ const TIMES: [&str; 5] = ["elapsed_ms", "up_ms", "wall_ms", "window_opened", "at
 fn masked(text: &str) -> String {
     let lines = text.lines().map(|line| match line.split_once(" = ") {
         Some((key, _)) if TIMES.contains(&key) => format!("{key} = #"),
-        _ => masked_words(line),
+        _ => masked_words(line, 8),
     });
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn masked_words(line: &str) -> String {
+/// Words of so many bytes at least that have a digit.
+fn masked_words(line: &str, least: usize) -> String {
     let mut out = String::new();
     let mut word = String::new();
     for c in line.chars().chain(['\n']) {
@@ -143,7 +146,7 @@ fn masked_words(line: &str) -> String {
             word.push(c);
             continue;
         }
-        let is_odd = word.len() >= 8 && word.bytes().any(|byte| byte.is_ascii_digit());
+        let is_odd = word.len() >= least && word.bytes().any(|byte| byte.is_ascii_digit());
         out.push_str(if is_odd { "#" } else { &word });
         word.clear();
         if c != '\n' {

@@ -172,7 +172,8 @@ fn round(
     meanings: &BTreeSet<String>,
     tally: &Tally,
 ) -> Result<(), String> {
-    let through = fault.strace(&stage.list, false);
+    // Only who asks for a code starts a courier.
+    let through = fault.strace(&stage.list, stage.scene.key != "enter");
     // Calls that fail on would fail the second look at the process as well.
     let is_checked = !matches!(fault.blow, Blow::ErrorFromHere(_));
     let (answers, seen) = play(stage, &through, is_checked);

@@ -25,6 +25,7 @@ mod codes;
 mod courier;
 mod crew;
 mod files;
+mod init;
 mod kills;
 mod login;
 mod program;

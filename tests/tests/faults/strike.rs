@@ -17,7 +17,9 @@ pub(crate) struct Strike {
     pub(crate) call: String,
     /// 1 for the program itself, then its threads.
     thread: usize,
-    /// Of any name, after execve(2).
+    /// The system call's number.
+    number: u32,
+    /// Which of this number, after execve(2).
     nth: usize,
     pub(crate) blow: Blow,
 }
@@ -34,6 +36,7 @@ impl Strike {
             built("strike").display().to_string(),
             file.display().to_string(),
             self.thread.to_string(),
+            self.number.to_string(),
             self.nth.to_string(),
             blow,
         ]
@@ -69,52 +72,71 @@ fn number(error: &str) -> u8 {
     }
 }
 
-/// Every call from the one on that `is_first`, and all of other threads, by strace's list (`-f`), with all that is to
+/// Every call from the one on that `is_first`, and all of other threads, by strace's list (`-f -n`), with all that is to
 /// happen there: every error and a kill in the long form, an error by turns and a kill in the short one.
 pub(crate) fn strikes(list: &Path, stride: usize, is_first: impl Fn(&str) -> bool) -> Vec<Strike> {
     let stride = proof::rounds(stride, 1);
+    let calls = calls(list, is_first);
     let mut strikes = Vec::new();
-    for (place, (thread, nth, call)) in calls(list, is_first)
-        .into_iter()
-        .enumerate()
-        .step_by(stride)
-    {
+    for (place, found) in calls.into_iter().enumerate().step_by(stride) {
+        let call = &found.call;
         let mut blows = vec![Blow::Kill];
         if proof::is_long() {
-            blows.extend(errors(&call).iter().map(|error| Blow::Error(error)));
+            blows.extend(errors(call).iter().map(|error| Blow::Error(error)));
         } else {
-            blows.extend(error_by_turns(&call, place / stride).map(Blow::Error));
+            blows.extend(error_by_turns(call, place / stride).map(Blow::Error));
         }
         if (place / stride).is_multiple_of(proof::rounds(4, 1)) {
-            blows.extend(lasting_error_by_turns(&call, place).map(Blow::ErrorFromHere));
+            blows.extend(lasting_error_by_turns(call, place).map(Blow::ErrorFromHere));
         }
         strikes.extend(blows.into_iter().map(|blow| Strike {
-            call: call.clone(),
-            thread,
-            nth,
             blow,
+            ..found.clone()
         }));
     }
     strikes
 }
 
-fn calls(list: &Path, is_first: impl Fn(&str) -> bool) -> Vec<(usize, usize, String)> {
-    let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+/// Where there is something to strike, each with a kill.
+fn calls(list: &Path, is_first: impl Fn(&str) -> bool) -> Vec<Strike> {
+    let mut threads: Vec<String> = Vec::new();
+    let mut counts: BTreeMap<(usize, u32), usize> = BTreeMap::new();
     let mut found = Vec::new();
     let mut has_begun = false;
     for line in fs::read_to_string(list).unwrap().lines() {
-        let (pid, rest) = line.split_once(' ').unwrap();
-        let rest = rest.trim_start();
-        let name = rest.split('(').next().unwrap();
-        if name.contains(['<', '+', '-', ' ']) || name == "execve" {
+        // `1234  [ 257] openat(…`; what is resumed has a number as well.
+        let Some((pid, rest)) = line.split_once('[') else {
+            continue;
+        };
+        let Some((number, rest)) = rest.split_once("] ") else {
+            continue;
+        };
+        let call = rest.split('(').next().unwrap();
+        let (pid, Ok(number)) = (pid.trim().to_owned(), number.trim().parse()) else {
+            continue;
+        };
+        if rest.starts_with('<') || call == "execve" {
             continue;
         }
-        let number = counts.len() + 1;
-        let (thread, count) = counts.entry(pid.to_owned()).or_insert((number, 0));
-        *count += 1;
+        let thread = threads
+            .iter()
+            .position(|known| *known == pid)
+            .unwrap_or_else(|| {
+                threads.push(pid);
+                threads.len() - 1
+            })
+            + 1;
+        let nth = counts.entry((thread, number)).or_insert(0);
+        *nth += 1;
         has_begun |= is_first(rest);
-        if has_begun && !name.starts_with("exit") {
-            found.push((*thread, *count, name.to_owned()));
+        if has_begun && !call.starts_with("exit") {
+            found.push(Strike {
+                call: call.to_owned(),
+                thread,
+                number,
+                nth: *nth,
+                blow: Blow::Kill,
+            });
         }
     }
     found

@@ -3,7 +3,7 @@
 use mfa_tests::pam_host::{PamHost, SUCCESS};
 
 use crate::codes::Codes;
-use crate::stage::USER;
+use crate::stage::{USER, put_file};
 
 /// A verb.
 pub(crate) struct Verb {
@@ -102,6 +102,8 @@ pub(crate) const VERBS: &[Verb] = &[
     Verb {
         key: "user-remove",
         line: "user remove alice --yes",
+        // What a writer that was killed has left of her record goes with her.
+        setup: |host, _| put_file(&host.path("lib/users/%new-alice"), Some(b"version = 1")),
         again: &[3],
         lets_in: false,
         ..VERB
