@@ -96,7 +96,7 @@ fn who_is_suspended_while_a_code_is_being_committed_stays_out_at_the_next_hook()
             host.admin(&["user", "resume", "alice"]).expect_success();
             // The record has been read for the second time, and said yes.
             let script = format!(
-                "user alice\n{}answer text {}\nauthenticate\nacct_mgmt\n",
+                "user alice\n{}answer text {}\nauthenticate\nrun until test -s {DONE}; do sleep 0.01; done\nacct_mgmt\n",
                 meanwhile("\"alice.toml\"", 2, &suspend),
                 app.code()
             );
@@ -193,7 +193,7 @@ fn a_user_who_is_removed_at_any_moment_of_a_login_leaves_nothing() {
                 fs::remove_file(host.state_path("alice")).unwrap();
             }
             let script = format!(
-                "user alice\n{}answer text {}\nauthenticate\nacct_mgmt\n",
+                "user alice\n{}answer text {}\nauthenticate\nrun until test -s {DONE}; do sleep 0.01; done\nacct_mgmt\n",
                 meanwhile(pattern, times, &remove),
                 app.code()
             );
