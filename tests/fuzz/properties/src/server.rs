@@ -118,12 +118,11 @@ impl Peer {
                 Ok(0) => self.stream = Stream::Gone,
                 Ok(_) => {
                     line.push(byte[0]);
-                    match self.stream {
-                        Stream::Tls(_) => self.behind_tls.push(byte[0]),
-                        _ => {
-                            self.clear.push(byte[0]);
-                            self.said_before_tls.clear();
-                        }
+                    if matches!(self.stream, Stream::Tls(_)) {
+                        self.behind_tls.push(byte[0]);
+                    } else {
+                        self.clear.push(byte[0]);
+                        self.said_before_tls.clear();
                     }
                     if byte[0] != b'\n' {
                         continue;
