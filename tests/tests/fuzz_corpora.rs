@@ -9,7 +9,9 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
+use mfa_properties::Property;
 use mfa_tests::{module_path, on_a_bare_host, proof, repository, target};
 
 /// Files and bytes of one corpus at most: they are in the repository, and replayed each time.
@@ -49,20 +51,33 @@ fn every_fuzz_target_has_a_corpus_that_is_neither_empty_nor_large() {
     }
 }
 
+fn failures_of(property: Property, inputs: &[(PathBuf, Vec<u8>)]) -> Vec<String> {
+    let fails = |bytes: &[u8]| catch_unwind(AssertUnwindSafe(|| property(bytes))).is_err();
+    let failures = inputs.iter().filter(|(_, bytes)| fails(bytes));
+    failures
+        .map(|(path, _)| path.display().to_string())
+        .collect()
+}
+
 #[test]
 fn what_fuzzing_has_found_holds() {
-    let mut counts = Vec::new();
-    let mut failures = Vec::new();
-    for (name, property) in mfa_properties::ALL {
-        let inputs = inputs(name);
-        for (path, bytes) in &inputs {
-            if catch_unwind(AssertUnwindSafe(|| property(bytes))).is_err() {
-                failures.push(path.display().to_string());
-            }
-        }
-        counts.push((*name, inputs.len().to_string()));
-    }
+    let corpora = mfa_properties::ALL.map(|(name, property)| (name, property, inputs(name)));
+    // Side by side: fuzzed servers wait a little for lines that don't come.
+    let failures: Vec<String> = thread::scope(|scope| {
+        let parts = corpora
+            .iter()
+            .flat_map(|(_, property, inputs)| inputs.chunks(30).map(move |part| (*property, part)));
+        let trials: Vec<_> = parts
+            .map(|(property, part)| scope.spawn(move || failures_of(property, part)))
+            .collect();
+        let found = trials.into_iter().map(|trial| trial.join().unwrap());
+        found.flatten().collect()
+    });
     assert!(failures.is_empty(), "does not hold for {failures:#?}");
+    let counts: Vec<_> = corpora
+        .iter()
+        .map(|(name, _, inputs)| (*name, inputs.len().to_string()))
+        .collect();
     proof::tell(
         "fuzz-corpora",
         "Inputs that fuzzing has found, replayed",

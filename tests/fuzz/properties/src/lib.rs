@@ -49,7 +49,7 @@ pub use template::template;
 pub type Property = fn(&[u8]);
 
 /// All of them, by the names of their corpora.
-pub const ALL: &[(&str, Property)] = &[
+pub const ALL: [(&str, Property); 14] = [
     ("admin", admin),
     ("answer", answer),
     ("audit", audit),

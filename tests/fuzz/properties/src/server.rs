@@ -118,7 +118,7 @@ impl Peer {
                 Ok(0) => self.stream = Stream::Gone,
                 Ok(_) => {
                     line.push(byte[0]);
-                    if let Stream::Tls(_) = self.stream {
+                    if matches!(self.stream, Stream::Tls(_)) {
                         self.behind_tls.push(byte[0]);
                     } else {
                         self.clear.push(byte[0]);
