@@ -78,7 +78,7 @@ fn run_verb(
     let ours = after(calls(&place.list), |call| {
         call.line.starts_with("rt_sigaction(SIGBUS")
     });
-    let jobs = faults(&ours, (number, 12));
+    let jobs = faults(&ours, (number, 16));
     let places = (0..WORKERS)
         .map(|_| Place::new(verb, scene, host, app))
         .collect();

@@ -65,11 +65,11 @@ fn run_scene(scene: &Scene, tally: &Tally) {
     );
 }
 
-/// Every call of a hook with everything that is to happen there; in the short form every fourth, but for the two logins that
+/// Every call of a hook with everything that is to happen there; in the short form every eighth, but for the two logins that
 /// there are most of.
 fn faults_of(stage: &mut Stage<'_>) -> Vec<Fault> {
     let is_main = ["right", "wrong"].contains(&stage.scene.key);
-    let stride = proof::rounds(if is_main { 1 } else { 4 }, 1);
+    let stride = proof::rounds(if is_main { 1 } else { 8 }, 1);
     let mut faults = Vec::new();
     let calls = calls_in_hooks(&list(stage, true));
     for (place, (call, nth)) in calls.into_iter().enumerate().step_by(stride) {
@@ -86,7 +86,7 @@ fn faults_of(stage: &mut Stage<'_>) -> Vec<Fault> {
         }));
     }
     let calls = calls_between_names(&list(stage, false));
-    for (place, (call, nth)) in calls.into_iter().enumerate().step_by(proof::rounds(8, 1)) {
+    for (place, (call, nth)) in calls.into_iter().enumerate().step_by(proof::rounds(16, 1)) {
         let error = lasting_error_by_turns(&call, place);
         faults.extend(error.map(|error| Fault {
             call,

@@ -2,14 +2,17 @@
 //!
 //! | room | what |
 //! |---|---|
-//! | `login` | logins of several kinds with each system call failing, each with its error, and killed at each |
+//! | `login` | logins of several kinds (`scenes`) with each system call failing, each with its errors, and killed at each |
 //! | `kills` | logins killed at moments that no system call has to do with |
 //! | `torn` | writes of which only a part has reached the disk |
-//! | `admin` | verbs that write, with each system call failing, and killed at each |
-//! | `courier` | `send` and `drain`, the same |
+//! | `aftermath` | what has to be true after each of those |
+//! | `admin` `init` | verbs that write (`verbs`), with each system call failing, and killed at each |
+//! | `courier` | `send` and `drain`, the same, in each of their threads |
+//! | `strace` `strike` | what fails a call or kills there: strace(1), and `tests/pam/strike.c` for programs of several threads |
+//! | `stage` `files` `codes` `program` `crew` | a worker's host, what lies there, its codes; a program; the workers |
 //!
-//! The short form (`make test`) takes one error a call, by turns; the long one (`make test-faults`) all of them. Every
-//! finding names the `strace` options with which it can be seen again.
+//! The short form (`make test`) takes some calls, and one error each, by turns; the long one (`make test-faults`) all calls and
+//! all errors. Every finding names the words with which it can be seen again.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
