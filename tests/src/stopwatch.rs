@@ -13,15 +13,32 @@ pub struct Stopwatch {
     answers: BufReader<ChildStdout>,
 }
 
+/// What one command took, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Lap {
+    /// PAM's result.
+    pub result: i32,
+    /// `pam_authenticate`; until the first prompt where that is what was asked for.
+    pub authenticate: u64,
+    /// The whole login; from Enter to the next prompt where that is what was asked for.
+    pub login: u64,
+    /// Of `pam_authenticate`, on a CPU; 0 where that is not told.
+    pub cpu: u64,
+}
+
 impl Stopwatch {
     /// A process that reads its services from `confdir`.
     pub fn start(confdir: &Path) -> Self {
-        let mut child = Command::new(built("pam_bench"))
-            .arg(confdir)
+        Self::start_below(Command::new(built("pam_bench")).arg(confdir))
+    }
+
+    /// The same below another program: strace, valgrind.
+    pub fn start_below(command: &mut Command) -> Self {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap();
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let answers = BufReader::new(child.stdout.take().unwrap());
         Self {
             commands: child.stdin.take(),
@@ -42,9 +59,8 @@ impl Stopwatch {
         let restored = restored.map_or(String::new(), |(saved, file)| {
             format!(" {} {}", saved.display(), file.display())
         });
-        let command = format!("login {service} {user} {code}{restored}\n");
-        let [result, authenticate, _] = self.obey(&command);
-        (i32::try_from(result).unwrap(), authenticate)
+        let lap = self.obey(&format!("login {service} {user} {code}{restored}"));
+        (lap.result, lap.authenticate)
     }
 
     /// Nanoseconds from Enter at a prompt to the next: at the first prompt, or with a pause in milliseconds at the second, so much
@@ -55,22 +71,34 @@ impl Stopwatch {
         } else {
             format!(" {pause}")
         };
-        let [_, _, enter] = self.obey(&format!("prompt {service} {user}{pause}\n"));
-        enter
+        self.obey(&format!("prompt {service} {user}{pause}")).login
     }
 
-    fn obey(&mut self, command: &str) -> [u64; 3] {
-        let commands = self.commands.as_mut().unwrap();
-        commands.write_all(command.as_bytes()).unwrap();
+    /// What a command took.
+    pub fn obey(&mut self, command: &str) -> Lap {
+        let numbers = self.ask(command);
+        Lap {
+            result: i32::try_from(numbers[0]).unwrap(),
+            authenticate: numbers[1],
+            login: numbers[2],
+            cpu: numbers.get(3).copied().unwrap_or(0),
+        }
+    }
+
+    /// The numbers of an answer, three at least.
+    pub fn ask(&mut self, command: &str) -> Vec<u64> {
+        writeln!(self.commands.as_mut().unwrap(), "{command}").unwrap();
         let mut line = String::new();
         self.answers.read_line(&mut line).unwrap();
-        let words: Vec<_> = line
+        let numbers: Vec<u64> = line
             .split_whitespace()
             .map(|word| word.parse().unwrap())
             .collect();
-        words
-            .try_into()
-            .unwrap_or_else(|_| panic!("pam_bench has ended at: {command}"))
+        assert!(
+            numbers.len() >= 3,
+            "pam_bench has ended, or answers `{line}`, to: {command}"
+        );
+        numbers
     }
 }
 

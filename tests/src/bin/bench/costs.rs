@@ -1,5 +1,7 @@
 //! What one login costs besides time: instructions, system calls, bytes, memory.
 
+use mfa_tests::stopwatch::Stopwatch;
+
 use crate::growth::spaced;
 use crate::instructions::{self, Instructions};
 use crate::kind::{Kind, find};
@@ -8,7 +10,6 @@ use crate::progress::Progress;
 use crate::report::Report;
 use crate::side_by_side::{CONTROL, OURS};
 use crate::site::Site;
-use crate::stopwatch::Stopwatch;
 use crate::system_calls::{self, Calls};
 use crate::table::Table;
 
@@ -71,7 +72,7 @@ fn memory(site: &Site, kind: &Kind, logins: usize) -> Memory {
         let code = answer(&site.app, kind, &wrong);
         for _ in 0..count {
             // One user: what differs from user to user is not to look like a leak.
-            kind.expect(watch.time(&kind.command("login", 0, &code)));
+            kind.expect(watch.obey(&kind.command("login", 0, &code)));
         }
     };
     // Once for what looking costs.

@@ -8,11 +8,11 @@ use std::path::Path;
 use std::process::Command;
 
 use mfa_tests::pam_host::built;
+use mfa_tests::stopwatch::Stopwatch;
 
 use crate::kind::Kind;
 use crate::logins::answer;
 use crate::site::Site;
-use crate::stopwatch::Stopwatch;
 
 /// Logins, of which the last is looked at: what happens once in a process is over by then.
 const LOGINS: usize = 4;
@@ -44,7 +44,7 @@ pub(crate) fn count(site: &Site, kind: &Kind) -> Instructions {
     let mut stopwatch = Stopwatch::start_below(&mut command);
     let code = answer(&site.app, kind, &site.app.wrong_code());
     for turn in 0..LOGINS {
-        let lap = stopwatch.time(&kind.command("login", turn, &code));
+        let lap = stopwatch.obey(&kind.command("login", turn, &code));
         kind.expect(lap);
     }
     drop(stopwatch);

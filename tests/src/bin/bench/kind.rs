@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
-use crate::stopwatch::Lap;
+use mfa_tests::stopwatch::Lap;
 
 /// One kind of login.
 pub(crate) struct Kind {

@@ -1,11 +1,11 @@
 //! Kinds of logins, timed in turn.
 
 use mfa_tests::Authenticator;
+use mfa_tests::stopwatch::Stopwatch;
 
 use crate::kind::Kind;
 use crate::progress::Progress;
 use crate::site::Site;
-use crate::stopwatch::Stopwatch;
 
 /// Logins of one kind that follow each other before another kind's turn.
 pub(crate) const BLOCK: usize = 20;
@@ -78,7 +78,7 @@ pub(crate) fn answer(app: &Authenticator, kind: &Kind, wrong: &str) -> String {
 }
 
 fn time_one(stopwatch: &mut Stopwatch, kind: &mut Kind, turn: usize, code: &str, counts: bool) {
-    let lap = stopwatch.time(&kind.command("login", turn, code));
+    let lap = stopwatch.obey(&kind.command("login", turn, code));
     kind.expect(lap);
     if counts {
         kind.keep(lap);

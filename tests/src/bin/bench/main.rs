@@ -2,7 +2,7 @@
 //!
 //! Runs inside `tests/host/enter` (`tests/bench/run.sh` does that), store and code files on the disk of target/bench,
 //! /dev/log drained for all alike, everything interleaved in blocks. `bench QUICK` does a tenth of it, to try it out;
-//! `bench PROMPTS` looks at prompts and delivery alone, `bench LOGIN` at one login alone.
+//! `bench LOGIN` looks at one login alone.
 //!
 //! Everybody has the same secret, so one code of oathtool serves a whole block. Before each login, outside of the timed part, the
 //! person's state is written back in place: nobody is throttled and no code is a replay, with ten users as with 100 000. The
@@ -40,7 +40,6 @@ mod report;
 mod side_by_side;
 mod site;
 mod statistics;
-mod stopwatch;
 mod system_calls;
 mod table;
 

@@ -6,13 +6,13 @@ use std::net::TcpListener;
 use std::thread;
 
 use mfa_tests::pam_host::PamHost;
+use mfa_tests::stopwatch::{Stopwatch, told_apart};
 use mfa_tests::{Authenticator, install_courier};
 
 use crate::progress::Progress;
 use crate::report::{Report, Target, number};
 use crate::site::{Site, copy};
-use crate::statistics::{auc, median, quartiles_of};
-use crate::stopwatch::Stopwatch;
+use crate::statistics::{median, quartiles_of};
 use crate::table::Table;
 
 /// Both are measured within one run.
@@ -83,7 +83,7 @@ pub(crate) fn measure(site: &Site, count: usize, progress: &mut Progress) -> Del
     let told_apart = tell_apart(&hosts[1].1, &mut watches[1], count / 4, progress);
     for turn in 0..count + count / 10 {
         for (watch, seen) in watches.iter_mut().zip(&mut prompts) {
-            let lap = watch.time("prompt login alice");
+            let lap = watch.obey("prompt login alice");
             // The first tenth warms up.
             if turn >= count / 10 {
                 seen.first.push(lap.authenticate);
@@ -158,10 +158,10 @@ fn tell_apart(
                 let saved = host.path(&format!("state-of-{name}"));
                 format!(" {} {}", saved.display(), host.state_path(name).display())
             };
-            let enter = watch.time(&format!("prompt login {name}")).login;
-            let again = watch.time(&format!("prompt login {name} 60")).login;
+            let enter = watch.obey(&format!("prompt login {name}")).login;
+            let again = watch.obey(&format!("prompt login {name} 60")).login;
             let wrong = watch
-                .time(&format!("login login {name} 000000{restored}"))
+                .obey(&format!("login login {name} 000000{restored}"))
                 .authenticate;
             // So that there is always room for a notice.
             for entry in fs::read_dir(host.path("spool/new")).unwrap() {
@@ -235,7 +235,7 @@ impl Delivery {
                     (&one.wrong, &other.wrong),
                 ] {
                     row.push(format!("{:.0}, {:.0}", median(one), median(other)));
-                    row.push(format!("{:.3}", auc(one, other)));
+                    row.push(format!("{:.3}", told_apart(one, other).auc));
                 }
                 table.row(row);
             }

@@ -1,11 +1,13 @@
 //! Refusals of every sort, whose time must not tell them apart.
 
+use mfa_tests::stopwatch::told_apart;
+
 use crate::kind::{Kind, find};
 use crate::ours::{self, TABLES};
 use crate::populations::Population;
 use crate::report::{Report, Target, number};
 use crate::site::Site;
-use crate::statistics::{auc, median};
+use crate::statistics::median;
 use crate::table::Table;
 
 /// The sorts, and the beginnings of their people's names.
@@ -74,7 +76,12 @@ fn worst(refused: &[Kind]) -> (f64, [&Kind; 2]) {
         .enumerate()
         .flat_map(|(at, one)| refused[at + 1..].iter().map(move |other| [one, other]));
     pairs
-        .map(|[one, other]| (auc(&one.authenticate, &other.authenticate), [one, other]))
+        .map(|[one, other]| {
+            (
+                told_apart(&one.authenticate, &other.authenticate).auc,
+                [one, other],
+            )
+        })
         .max_by(|one, other| one.0.total_cmp(&other.0))
         .unwrap()
 }
@@ -83,7 +90,7 @@ fn worst(refused: &[Kind]) -> (f64, [&Kind; 2]) {
 pub(crate) fn target(kinds: &[Kind], refused: &[Kind], report: &mut Report) {
     let peers = ["google", "oath"].map(|who| {
         let times = |what: &str| &*find(kinds, &format!("{who}, {what}")).authenticate;
-        auc(times("wrong"), times("unknown"))
+        told_apart(times("wrong"), times("unknown")).auc
     });
     let what = "time tells refusals apart (AUC)";
     let (area, pair) = worst(refused);
@@ -108,7 +115,7 @@ pub(crate) fn report(refused: &[Kind], report: &mut Report) {
             }
             format!(
                 "{:.3}",
-                auc(&one.authenticate, &find(refused, other).authenticate)
+                told_apart(&one.authenticate, &find(refused, other).authenticate).auc
             )
         }));
         table.row(row);

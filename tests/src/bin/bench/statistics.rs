@@ -54,21 +54,6 @@ pub(crate) fn ratio(one: &[u64], others: &[&[u64]], block: usize) -> Quartiles {
     )
 }
 
-/// How well one login's time tells two kinds apart: 0.5 not at all, 1 always.
-pub(crate) fn auc(one: &[u64], other: &[u64]) -> f64 {
-    let mut sorted = other.to_vec();
-    sorted.sort_unstable();
-    let below: usize = one
-        .iter()
-        .map(|value| {
-            sorted.partition_point(|each| each < value)
-                + sorted.partition_point(|each| each <= value)
-        })
-        .sum();
-    let share = below as f64 / 2.0 / one.len() as f64 / other.len() as f64;
-    share.max(1.0 - share)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,13 +79,5 @@ mod tests {
                 .all(|ratio| (ratio - 1.5).abs() < 1e-9),
             "{found:?}"
         );
-    }
-
-    #[test]
-    fn auc_is_one_half_for_the_same_and_one_for_the_disjoint() {
-        assert!((auc(&[1, 2, 3], &[1, 2, 3]) - 0.5).abs() < 1e-9);
-        assert!((auc(&[1, 2, 3], &[4, 5, 6]) - 1.0).abs() < 1e-9);
-        assert!((auc(&[4, 5, 6], &[1, 2, 3]) - 1.0).abs() < 1e-9);
-        assert!((auc(&[1, 4], &[2, 3]) - 0.5).abs() < 1e-9);
     }
 }

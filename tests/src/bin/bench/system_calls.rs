@@ -5,11 +5,11 @@ use std::fs;
 use std::process::Command;
 
 use mfa_tests::pam_host::built;
+use mfa_tests::stopwatch::Stopwatch;
 
 use crate::kind::Kind;
 use crate::logins::answer;
 use crate::site::Site;
-use crate::stopwatch::Stopwatch;
 
 /// Logins, of which the last is looked at.
 const LOGINS: usize = 4;
@@ -45,7 +45,7 @@ pub(crate) fn trace(site: &Site, kind: &Kind) -> Calls {
     let mut stopwatch = Stopwatch::start_below(&mut command);
     let code = answer(&site.app, kind, &site.app.wrong_code());
     for turn in 0..LOGINS {
-        let lap = stopwatch.time(&kind.command("marked", turn, &code));
+        let lap = stopwatch.obey(&kind.command("marked", turn, &code));
         kind.expect(lap);
     }
     drop(stopwatch);
