@@ -503,6 +503,14 @@ fn make_subfolder(
     }
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let folder = openat(parent.as_fd(), temporary, flags, Mode::empty()).map_err(fail)?;
+    // In a sticky folder anybody could have made it.
+    let found = Uid::from_raw(fstat(&folder).map_err(fail)?.st_uid);
+    if !found.is_root() && owner.is_none_or(|(uid, _)| uid != found) {
+        return Err(file_failure(FileError {
+            path: parent.path().join(temporary),
+            problem: Problem::Owner(found.as_raw()),
+        }));
+    }
     if let Some((uid, gid)) = owner {
         fchown(&folder, Some(uid), Some(gid)).map_err(fail)?;
     }
