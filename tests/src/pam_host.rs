@@ -279,7 +279,23 @@ impl PamHost {
         app
     }
 
-    /// The same with an app of any shape; `user` is new to the store.
+    /// As [`PamHost::enroll`], and codes are mailed to an address as well.
+    pub fn enroll_with_address(&self, user: &str, address: &str) -> Authenticator {
+        let app = self.enroll(user);
+        let words = [
+            "user",
+            "set",
+            user,
+            "--methods",
+            "app,email",
+            "--email",
+            address,
+        ];
+        self.admin(&words).expect_success();
+        app
+    }
+
+    /// As [`PamHost::enroll`], with an app of any shape; `user` is new to the store.
     pub fn enroll_app(&self, user: &str, app: &Authenticator) {
         self.admin(&["user", "add", user, "--label", DEVICE])
             .expect_success();
@@ -354,6 +370,17 @@ impl PamHost {
     /// Follows a script on service `login`.
     pub fn play(&self, script: &str) -> Seen {
         self.player().play(script)
+    }
+
+    /// Has `children` follow a script at once, all of which come to its end.
+    #[track_caller]
+    pub fn play_at_once(&self, children: usize, script: &str) -> Seen {
+        let seen = self
+            .player()
+            .options(&["--parallel", &children.to_string()])
+            .play(script);
+        assert_eq!(seen.code, Some(0), "{seen}");
+        seen
     }
 
     /// Settings for a run of `pam_host`.

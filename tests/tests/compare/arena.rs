@@ -53,9 +53,17 @@ impl<'host> Arena<'host> {
         for (uid, name) in (3001..).zip(people()) {
             machine.add_account(&name, uid);
         }
-        let folder = target().join("compare/arena");
-        let _ = fs::remove_dir_all(&folder);
-        Self::below(machine, folder.to_str().unwrap(), PEOPLE)
+        let disk = target().join("compare");
+        let _ = fs::remove_dir_all(disk.join("arena"));
+        fs::create_dir_all(&disk).unwrap();
+        // Where host programs that are not root's reach it as well: the repository may lie in root's home.
+        let mounted = Command::new("mount")
+            .arg("--bind")
+            .args([disk.as_path(), Path::new("/srv")])
+            .status()
+            .unwrap();
+        assert!(mounted.success());
+        Self::below(machine, "/srv/arena", PEOPLE)
     }
 
     /// The same in another folder, with fewer people; the accounts are there.

@@ -18,17 +18,7 @@ fn host_that_mails(port: u16, more: &str) -> (PamHost, Authenticator) {
         &format!("{PASSWORD}\n"),
     )
     .expect_success();
-    let app = host.enroll("alice");
-    let address = [
-        "user",
-        "set",
-        "alice",
-        "--methods",
-        "app,email",
-        "--email",
-        "alice@example.com",
-    ];
-    host.admin(&address).expect_success();
+    let app = host.enroll_with_address("alice", "alice@example.com");
     (host, app)
 }
 

@@ -59,17 +59,7 @@ fn host_that_mails(silent: &TcpListener, more: &str) -> (PamHost, Authenticator)
     let host = PamHost::with_config(&format!(
         "{more}[courier.smtp]\nhost = \"127.0.0.1\"\nport = {port}\nfrom = \"a@example.com\"\n"
     ));
-    let app = host.enroll("alice");
-    host.admin(&[
-        "user",
-        "set",
-        "alice",
-        "--methods",
-        "app,email",
-        "--email",
-        "alice@example.com",
-    ])
-    .expect_success();
+    let app = host.enroll_with_address("alice", "alice@example.com");
     (host, app)
 }
 

@@ -182,17 +182,7 @@ fn what_a_host_starts_holds_no_file_of_ours() {
     on_a_bare_host(|_| {
         let server = silent_server();
         let host = host_with_mail(&server);
-        let app = host.enroll("alice");
-        host.admin(&[
-            "user",
-            "set",
-            "alice",
-            "--methods",
-            "app,email",
-            "--email",
-            "alice@example.com",
-        ])
-        .expect_success();
+        let app = host.enroll_with_address("alice", "alice@example.com");
         // Sorted, without numbers that differ from process to process.
         let list = |name: &str| {
             format!(

@@ -30,17 +30,7 @@ fn host_that_mails(silent: &TcpListener) -> (PamHost, Authenticator) {
         "[code]\nmax_sends = 1000\n[notices]\non_login = \"never\"\non_failure = false\n\
          [courier.smtp]\nhost = \"127.0.0.1\"\nport = {port}\nfrom = \"a@example.com\"\n"
     ));
-    let app = host.enroll("alice");
-    let address = [
-        "user",
-        "set",
-        "alice",
-        "--methods",
-        "app,email",
-        "--email",
-        "alice@example.com",
-    ];
-    host.admin(&address).expect_success();
+    let app = host.enroll_with_address("alice", "alice@example.com");
     keep_states(&host);
     (host, app)
 }

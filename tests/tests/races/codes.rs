@@ -90,11 +90,7 @@ fn of_the_codes_of_the_window_each_is_good_once_and_the_newest_always() {
             let answer =
                 format!("answer run set -- {first} {second} {third}; shift $((%i % 3)); echo $1");
             let script = meet(crowd.size, ["do barrier"; 2], &answer);
-            let seen = host
-                .player()
-                .options(&["--parallel", &CHILDREN.to_string()])
-                .play(&script);
-            assert_eq!(seen.code, Some(0), "{seen}");
+            let seen = host.play_at_once(CHILDREN, &script);
             for results in rounds_of(&seen, CHILDREN) {
                 let of = |code: usize| -> usize {
                     let of_code = (1..=CHILDREN).filter(|child| child % 3 == code);
@@ -149,11 +145,7 @@ fn fifty_people_with_right_codes_all_get_in_at_once() {
                 let code = crowd.app.code_of(step);
                 format!("user p%i\nrestart\n{barrier}\nanswer text {code}\nauthenticate\n")
             });
-            let seen = host
-                .player()
-                .options(&["--parallel", &PROCESSES.to_string()])
-                .play(&both.concat());
-            assert_eq!(seen.code, Some(0), "{seen}");
+            let seen = host.play_at_once(PROCESSES, &both.concat());
             assert_eq!(seen.count(SUCCESS), 2 * PROCESSES, "{seen}");
             assert_eq!(seen.events("MFA-2001").len(), 2 * PROCESSES, "{seen}");
             accepted += 2 * PROCESSES;
@@ -189,11 +181,7 @@ fn one_state_is_made_by_the_first_logins_of_a_person_and_the_code_is_good_once()
             crowd.app.wait_for_room(2);
             let code = crowd.app.code_of(crowd.app.step());
             let script = meet(crowd.size, BARRIERS, &format!("answer text {code}"));
-            let seen = host
-                .player()
-                .options(&["--parallel", &CHILDREN.to_string()])
-                .play(&script);
-            assert_eq!(seen.code, Some(0), "{seen}");
+            let seen = host.play_at_once(CHILDREN, &script);
             for results in rounds_of(&seen, CHILDREN) {
                 assert_eq!(count(&results, SUCCESS), 1, "{seen}");
                 done += 1;
@@ -237,11 +225,7 @@ fn two_apps_of_one_person_are_good_once_each_at_once() {
             );
             let answer = format!("answer run test $((%i % 2)) = 0 && echo {one} || echo {other}");
             let script = meet(crowd.size, ["do barrier"; 2], &answer);
-            let seen = host
-                .player()
-                .options(&["--parallel", &CHILDREN.to_string()])
-                .play(&script);
-            assert_eq!(seen.code, Some(0), "{seen}");
+            let seen = host.play_at_once(CHILDREN, &script);
             for results in rounds_of(&seen, CHILDREN) {
                 for parity in [0, 1] {
                     let of_app: Vec<_> = results.iter().copied().skip(parity).step_by(2).collect();
@@ -287,11 +271,7 @@ fn a_code_is_good_once_at_a_login_and_at_code_verify_together() {
                 })
                 .collect();
             fs::write(&verified, "").unwrap();
-            let seen = host
-                .player()
-                .options(&["--parallel", &CHILDREN.to_string()])
-                .play(&script.concat());
-            assert_eq!(seen.code, Some(0), "{seen}");
+            let seen = host.play_at_once(CHILDREN, &script.concat());
             let verified = fs::read_to_string(&verified).unwrap();
             for (person, results) in (1..).zip(rounds_of(&seen, CHILDREN)) {
                 let name = format!("p{person}");
@@ -320,11 +300,7 @@ fn any_number_of_strangers_at_once_are_told_what_one_is_told() {
         let host = PamHost::new();
         // The same name for half of them: one decoy; and one each for the others.
         let script = "user nobody-%i\ndo barrier\nanswer text 000000\nauthenticate\nuser nobody\nrestart\nbarrier\nanswer text 000000\nauthenticate\n";
-        let seen = host
-            .player()
-            .options(&["--parallel", &PROCESSES.to_string()])
-            .play(script);
-        assert_eq!(seen.code, Some(0), "{seen}");
+        let seen = host.play_at_once(PROCESSES, script);
         assert_eq!(seen.count(AUTH_ERR), 2 * PROCESSES, "{seen}");
         assert_eq!(
             seen.events("MFA-2106").len(),

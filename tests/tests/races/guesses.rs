@@ -23,13 +23,10 @@ pub(crate) fn number(state: &str, key: &str) -> usize {
 
 /// `GUESSES` logins at once that answer `code`.
 fn guess(host: &PamHost, user: &str, code: &str) -> Seen {
-    let seen = host
-        .player()
-        .options(&["--parallel", &GUESSES.to_string()])
-        .play(&format!(
-            "user {user}\ndo barrier\nanswer text {code}\nauthenticate\n"
-        ));
-    assert_eq!(seen.code, Some(0), "{seen}");
+    let seen = host.play_at_once(
+        GUESSES,
+        &format!("user {user}\ndo barrier\nanswer text {code}\nauthenticate\n"),
+    );
     assert_eq!(seen.count(AUTH_ERR), GUESSES, "{seen}");
     assert_eq!(seen.prompts(), vec![PROMPT; GUESSES], "{seen}");
     seen
@@ -120,11 +117,7 @@ fn every_guess_that_is_evaluated_is_charged() {
                     format!("user p{person}\nrestart\nbarrier\nanswer text {wrong}\nanswer text {wrong}\nanswer text {wrong}\nauthenticate\n")
                 })
                 .collect();
-            let seen = host
-                .player()
-                .options(&["--parallel", &CHILDREN.to_string()])
-                .play(&script.concat());
-            assert_eq!(seen.code, Some(0), "{seen}");
+            let seen = host.play_at_once(CHILDREN, &script.concat());
             for person in 1..=crowd.size {
                 let name = format!("p{person}");
                 let bad = seen.events("MFA-2101");
@@ -172,11 +165,7 @@ fn unlocking_while_guesses_come_in_gives_five_more_and_no_others() {
             let turn = format!(
                 "restart\nbarrier\nrun test %i != 1 || {unlock}\nanswer text {wrong}\nauthenticate\n"
             );
-            let seen = host
-                .player()
-                .options(&["--parallel", &CHILDREN.to_string()])
-                .play(&format!("user p1\n{}", turn.repeat(3)));
-            assert_eq!(seen.code, Some(0), "{seen}");
+            let seen = host.play_at_once(CHILDREN, &format!("user p1\n{}", turn.repeat(3)));
             let evaluated = seen.events("MFA-2101").len();
             let times = seen
                 .log

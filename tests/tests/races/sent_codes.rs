@@ -104,11 +104,7 @@ fn a_code_that_was_sent_lets_in_one_of_20_logins_at_once() {
                     from_here(name)
                 )
             });
-            let seen = host
-                .player()
-                .options(&["--parallel", &CHILDREN.to_string()])
-                .play(&script);
-            assert_eq!(seen.code, Some(0), "{seen}");
+            let seen = host.play_at_once(CHILDREN, &script);
             for results in rounds_of(&seen, CHILDREN) {
                 assert_eq!(count(&results, SUCCESS), 1, "{seen}");
                 assert_eq!(count(&results, AUTH_ERR), CHILDREN - 1, "{seen}");
@@ -158,11 +154,7 @@ fn who_asks_for_a_new_code_while_others_use_the_old_one_gets_one_that_is_good() 
                     )
                 })
                 .collect();
-            let seen = host
-                .player()
-                .options(&["--parallel", &CHILDREN.to_string()])
-                .play(&script.concat());
-            assert_eq!(seen.code, Some(0), "{seen}");
+            let seen = host.play_at_once(CHILDREN, &script.concat());
             for (number, results) in (1..).zip(rounds_of(&seen, CHILDREN)) {
                 let name = format!("p{number}");
                 assert_eq!(results[0], CONV_ERR, "{seen}");
