@@ -21,7 +21,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Once;
+use std::sync::{Mutex, Once};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -70,6 +70,7 @@ const PATIENCE: &str = "60";
 /// that everybody can reach: the repository may lie in root's home.
 pub fn built(name: &str) -> PathBuf {
     static BUILT: Once = Once::new();
+    static COPYING: Mutex<()> = Mutex::new(());
     let folder = target().join("pam");
     BUILT.call_once(|| {
         let status = Command::new(repository().join("tests/pam/build.sh"))
@@ -83,6 +84,8 @@ pub fn built(name: &str) -> PathBuf {
         return program;
     }
     let copy = Path::new("/run/built").join(name);
+    // One thread at a time: a file that another one still writes can't be started.
+    let _copying = COPYING.lock().unwrap();
     if !copy.exists() {
         fs::create_dir_all("/run/built").unwrap();
         fs::copy(program, &copy).unwrap();
