@@ -136,3 +136,10 @@ fn now() -> u64 {
         .unwrap()
         .as_secs()
 }
+
+/// A base32 secret in hexadecimal, as pam_oath wants it.
+pub fn hex(base32: &str) -> String {
+    let command = format!("printf %s {base32} | base32 -d | od -An -v -tx1 | tr -d ' \\n'");
+    let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}

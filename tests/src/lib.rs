@@ -44,7 +44,7 @@ pub mod telegram;
 mod terminal;
 
 pub use audit::AuditLine;
-pub use authenticator::Authenticator;
+pub use authenticator::{Authenticator, hex};
 pub use files::{admin_path, courier_path, install_courier, module_path, repository, target};
 pub use host::{Host, Output, PASSWORD};
 pub use namespace::{on_a_bare_host, on_a_test_host};

@@ -7,12 +7,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 
 use mfa_tests::pam_host::{
     AUTH_ERR, CONV_ERR, INFO, PROMPT, PamHost, SUCCESS, built, login_script,
 };
-use mfa_tests::{Authenticator, on_a_bare_host};
+use mfa_tests::{Authenticator, hex, on_a_bare_host};
 
 fn control_module(host: &PamHost, arguments: &str) {
     host.stack(
@@ -249,10 +248,4 @@ fn callers_have_the_uids_that_were_asked_for() {
             );
         }
     });
-}
-
-fn hex(base32: &str) -> String {
-    let command = format!("printf %s {base32} | base32 -d | od -An -v -tx1 | tr -d ' \\n'");
-    let output = Command::new("sh").args(["-c", &command]).output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mfa_tests::pam_host::{PamHost, Player, SUCCESS, Seen, login_script};
-use mfa_tests::{Authenticator, Host, target};
+use mfa_tests::{Authenticator, Host, hex, target};
 
 use crate::table::Outcome;
 
@@ -232,11 +232,4 @@ pub(crate) fn copy(from: &Path, to: &Path) {
         .status()
         .unwrap();
     assert!(status.success(), "cp {}", from.display());
-}
-
-/// Hexadecimal, as pam_oath wants a secret.
-pub(crate) fn hex(base32: &str) -> String {
-    let command = format!("printf %s {base32} | base32 -d | od -An -v -tx1 | tr -d ' \\n'");
-    let output = Command::new("sh").args(["-c", &command]).output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
 }

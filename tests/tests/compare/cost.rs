@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mfa_tests::stopwatch::{Stopwatch, median};
-use mfa_tests::{module_path, target};
+use mfa_tests::{hex, module_path, target};
 
-use crate::arena::{Arena, Module, each, hex, write_private};
+use crate::arena::{Arena, Module, each, write_private};
 use crate::table::{Case, Outcome};
 
 pub(crate) const CASES: &[Case] = &[

@@ -6,9 +6,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::process::Command;
 
 use mfa_tests::pam_host::{SUCCESS, login_script};
-use mfa_tests::{Authenticator, stacks};
+use mfa_tests::{Authenticator, hex, stacks};
 
-use crate::arena::{Arena, GOOGLE_OPTIONS, Module, each, hex, write_private};
+use crate::arena::{Arena, GOOGLE_OPTIONS, Module, each, write_private};
 use crate::table::{Case, Outcome};
 
 pub(crate) const CASES: &[Case] = &[

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
+use mfa_tests::hex;
 use mfa_tests::pam_host::login_script;
 use mfa_tests::proof;
 
-use crate::arena::{Arena, Module, hex};
+use crate::arena::{Arena, Module};
 use crate::codes::PATIENCE;
 use crate::table::{Case, Outcome};
 

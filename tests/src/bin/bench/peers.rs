@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
+
+use mfa_tests::hex;
 
 use crate::kind::Kind;
 use crate::populations::Filler;
@@ -102,10 +103,4 @@ pub(crate) fn liboath() -> PathBuf {
 fn libraries() -> Vec<PathBuf> {
     let folders = fs::read_dir("/usr/lib").unwrap();
     folders.map(|entry| entry.unwrap().path()).collect()
-}
-
-fn hex(base32: &str) -> String {
-    let command = format!("printf %s {base32} | base32 -d | od -An -v -tx1 | tr -d ' \\n'");
-    let output = Command::new("sh").args(["-c", &command]).output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
 }
