@@ -22,6 +22,7 @@ mod notify;
 mod output;
 mod qr;
 mod record_view;
+mod recovery;
 mod state;
 mod user;
 
@@ -62,6 +63,7 @@ fn run(cli: &Cli, output: &Output) -> Result<Reply, Failure> {
         Command::App(command) => app::run(&context, command),
         Command::Device(command) => device::run(&context, command),
         Command::State(command) => state::run(&context, command),
+        Command::Recovery(command) => recovery::run(&context, command),
         Command::Code(command) => code::run(&context, command),
         Command::Credential(command) => credential::run(&context, command),
         Command::Notify(command) => notify::run(&context, command),
