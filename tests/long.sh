@@ -9,8 +9,15 @@ suite=$1
 
 "$tests/packages.sh"
 cargo build --release --locked --quiet
+suites=(--test "$suite")
+if [ "$suite" = leaks ]; then
+    "$tests/sanitizer.sh"
+    # What a host is left with is counted with it, panics included.
+    suites+=(--test host_left_alone)
+    cargo build --release --locked --quiet -p pam_mfa --features panic-injection --target-dir "${CARGO_TARGET_DIR:-target}/panics"
+fi
 export MFA_TESTS_LONG=1
 MFA_TESTS_STAMP=$("$tests/proof.sh" stamp "make $([ "$suite" = compare ] || echo test-)$suite")
 export MFA_TESTS_STAMP
 # One test at a time: what races, and what is measured, has the machine to itself.
-exec cargo test --locked -p mfa-tests --test "$suite" -- --nocapture --test-threads=1
+exec cargo test --locked -p mfa-tests "${suites[@]}" -- --nocapture --include-ignored --test-threads=1

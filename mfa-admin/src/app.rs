@@ -191,7 +191,12 @@ fn secret(arguments: &EnrollArgs) -> Result<Zeroizing<Vec<u8>>, Failure> {
             "give it in base32, as one line",
         )
     })?;
-    let secret = base32::decode(text.trim()).ok_or_else(|| {
+    secret_of(&text)
+}
+
+/// The secret that somebody gave.
+pub(crate) fn secret_of(line: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let secret = base32::decode(line.trim()).ok_or_else(|| {
         Failure::failed(
             "the secret is not base32",
             "it is made of the letters A to Z and the digits 2 to 7",
@@ -289,13 +294,13 @@ fn keep(
 }
 
 /// A secret as apps take it.
-struct Enrolment {
+pub(crate) struct Enrolment {
     secret: Zeroizing<String>,
-    uri: Zeroizing<String>,
+    pub(crate) uri: Zeroizing<String>,
 }
 
 impl Enrolment {
-    fn new(config: &Config, user: &UserName, app: &App, secret: &[u8]) -> Self {
+    pub(crate) fn new(config: &Config, user: &UserName, app: &App, secret: &[u8]) -> Self {
         let issuer = config
             .enrolment
             .issuer

@@ -175,6 +175,7 @@ impl From<HostError> for Failure {
                     Problem::Missing => {
                         "put it back from your backup; on a new host run `mfa-admin init`"
                     }
+                    Problem::System(_) => "see permissions and mount of that place",
                     _ => "mend that; nobody but root may be able to read the sealing key",
                 };
                 Self::new(Kind::StoreUnusable, message, hint)

@@ -1,6 +1,6 @@
 //! `init`: makes what a host needs, once; run again, it changes nothing.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,11 +11,11 @@ use mfa_core::config::{Config, DEFAULT_PATH, EmailBy, Paths};
 use mfa_core::hex;
 use mfa_core::host;
 use mfa_core::seal::SealingKey;
-use mfa_core::secure_file::{self, FileError, Folder, Owner, Problem};
+use mfa_core::secure_file::{self, FileError, Folder, FolderLock, Owner, Problem};
 use mfa_core::store::FileStore;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::{Mode, fchmod, fstat, mkdirat};
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{Mode, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{Gid, Uid, User, fchown};
 use serde_json::json;
 
@@ -58,7 +58,7 @@ pub(crate) fn run(context: &Context<'_>, arguments: &InitArgs) -> Result<Reply, 
         context,
         things: Vec::new(),
     };
-    let config = make_config(context, &mut made)?;
+    let (config, _lock) = make_config(context, &mut made)?;
     make_machine_id(context, &config, &mut made)?;
     let courier = make_courier_user(context, &config, arguments.no_user, &mut made)?;
     make_store(&config, &mut made)?;
@@ -153,8 +153,12 @@ fn missing_credential(config: &Config) -> Option<&str> {
     (is_needed && !exists(&path)).then_some(name)
 }
 
-/// Obeys the file that is there, else writes one.
-fn make_config(context: &Context<'_>, made: &mut Made<'_, '_>) -> Result<Config, Failure> {
+/// Obeys the file that is there, else writes one. While the lock of its folder is held, no other `init` is at work:
+/// each finds what the one before has made.
+fn make_config(
+    context: &Context<'_>,
+    made: &mut Made<'_, '_>,
+) -> Result<(Config, FolderLock), Failure> {
     let path = &context.config_path;
     let Some(folder) = path.parent().filter(|_| path.file_name().is_some()) else {
         return Err(Failure::usage(
@@ -165,16 +169,17 @@ fn make_config(context: &Context<'_>, made: &mut Made<'_, '_>) -> Result<Config,
     let is_new_folder = make_folder(folder, 0o755)?;
     made.note(is_new_folder, "folder", folder);
     let (open, name) = secure_file::folder_of(path, Owner::ROOT).map_err(file_failure)?;
+    let lock = open.lock().map_err(file_failure)?;
     let text = config_text(folder)?;
     // A file that is there stays, whatever it says.
     if exists(path) {
-        return context.config();
+        return Ok((context.config()?, lock));
     }
     let is_new = open
         .create_file(&name, 0o644, text.as_bytes())
         .map_err(file_failure)?;
     made.note(is_new, "configuration", path);
-    context.config()
+    Ok((context.config()?, lock))
 }
 
 /// The shipped file; for another folder than the default's, with all paths below that.
@@ -473,7 +478,7 @@ fn make_folder(path: &Path, mode: u32) -> Result<bool, Failure> {
     make_subfolder(&parent, name, mode, None)
 }
 
-/// Makes a folder right below another one; mode and owner do not depend on the umask.
+/// Makes a folder right below another one; mode and owner do not depend on the umask, and are right as soon as it has its name.
 fn make_subfolder(
     parent: &Folder,
     name: impl AsRef<OsStr>,
@@ -483,17 +488,34 @@ fn make_subfolder(
     let name = name.as_ref();
     let path: PathBuf = parent.path().join(name);
     let fail = |errno| system_failure(&path, errno);
-    match mkdirat(parent.as_fd(), name, Mode::S_IRWXU) {
-        Ok(()) => {}
-        Err(Errno::EEXIST) => return Ok(false),
+    match fstatat(parent.as_fd(), name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+        Ok(_) => return Ok(false),
+        Err(Errno::ENOENT) => {}
+        Err(errno) => return Err(fail(errno)),
+    }
+    // It gets its name last: one that is there is taken for right. What an init that was interrupted has left is used.
+    let mut temporary = OsString::from(".new-");
+    temporary.push(name);
+    let temporary = temporary.as_os_str();
+    match mkdirat(parent.as_fd(), temporary, Mode::S_IRWXU) {
+        Ok(()) | Err(Errno::EEXIST) => {}
         Err(errno) => return Err(fail(errno)),
     }
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let folder = openat(parent.as_fd(), name, flags, Mode::empty()).map_err(fail)?;
+    let folder = openat(parent.as_fd(), temporary, flags, Mode::empty()).map_err(fail)?;
+    // In a sticky folder anybody could have made it.
+    let found = Uid::from_raw(fstat(&folder).map_err(fail)?.st_uid);
+    if !found.is_root() && owner.is_none_or(|(uid, _)| uid != found) {
+        return Err(file_failure(FileError {
+            path: parent.path().join(temporary),
+            problem: Problem::Owner(found.as_raw()),
+        }));
+    }
     if let Some((uid, gid)) = owner {
         fchown(&folder, Some(uid), Some(gid)).map_err(fail)?;
     }
     fchmod(&folder, Mode::from_bits_truncate(mode)).map_err(fail)?;
+    renameat(parent.as_fd(), temporary, parent.as_fd(), name).map_err(fail)?;
     parent.sync().map_err(file_failure)?;
     Ok(true)
 }

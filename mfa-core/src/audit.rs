@@ -423,6 +423,13 @@ pub fn unknown_argument_line(argument: &str) -> String {
     )
 }
 
+/// The line of a call of a hook, with the argument `debug`.
+#[must_use]
+pub fn debug_line(hook: &str, conf: &str, code: &str) -> String {
+    let conf = quoted(conf, MAX_DETAIL);
+    format!("mfa: debug hook={hook} conf={conf} code={code}")
+}
+
 /// The line of keys in `mfa.toml` whose feature is not in this release.
 #[must_use]
 pub fn not_in_this_release_line(keys: &[&str]) -> String {

@@ -3,7 +3,7 @@
 //! host. Inside, those signals are blocked and no uid is the caller's, who then may send none.
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{ResUid, Uid, getresuid, setresuid};
 
@@ -38,7 +38,8 @@ impl CriticalSection {
         for fault in FAULTS {
             blocked.remove(fault);
         }
-        let mask = blocked.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+        let mut mask = SigSet::empty();
+        change_mask(SigmaskHow::SIG_BLOCK, &blocked, Some(&mut mask))?;
         let mut section = Self {
             before: Some(Before { mask, uids: None }),
         };
@@ -79,9 +80,15 @@ impl CriticalSection {
         let uids = before.uids.map_or(Ok(()), |uids| {
             setresuid(uids.real, uids.effective, uids.saved)
         });
-        let mask = before.mask.thread_set_mask();
+        let mask = change_mask(SigmaskHow::SIG_SETMASK, &before.mask, None);
         uids.and(mask)
     }
+}
+
+/// Changes which signals this thread blocks; tells which it did. On Linux that is what sigprocmask(2) is about;
+/// `pthread_sigmask(3)` returns its error, where nix looks for one in errno, and takes what it never got for a mask.
+fn change_mask(how: SigmaskHow, set: &SigSet, before: Option<&mut SigSet>) -> Result<(), Errno> {
+    sigprocmask(how, Some(set), before)
 }
 
 /// Runs something in a section of its own; sections may lie in each other. Where it has met the limit on file sizes,

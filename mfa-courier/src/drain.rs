@@ -27,7 +27,7 @@ use crate::progress::{NoResult, Progress, until};
 use crate::report::{Class, Ending, Failure, Report, tidy};
 use crate::send::no_result;
 use crate::shed::{self, Environment};
-use crate::spool::{Deferred, Place, Spool, Unusable, name_to_wait_under};
+use crate::spool::{Deferred, Place, Spool, Unread, Unusable, name_to_wait_under};
 
 /// The pause after the first try, which is doubled after each further one.
 const FIRST_PAUSE: u64 = 60;
@@ -233,8 +233,10 @@ impl Drain {
     ) -> Result<(), Stopped> {
         let document = match self.spool.read(place, file, &name) {
             Ok(document) => document,
-            Err(what) => {
-                self.bury_unread(place, OsStr::new(file), &what);
+            Err(why) => {
+                if self.may_be_read_later(place, file, &why) {
+                    self.put_off(place, file, name, tries);
+                }
                 return Ok(());
             }
         };
@@ -354,6 +356,46 @@ impl Drain {
         Some(())
     }
 
+    /// Puts away what is no notice, and what could not be read for a day; whether it is still there.
+    fn may_be_read_later(&mut self, place: Place, file: &str, why: &Unread) -> bool {
+        let error = match why {
+            Unread::Strange(what) => {
+                self.bury_unread(place, OsStr::new(file), what);
+                return false;
+            }
+            Unread::System(error) => error,
+        };
+        // What it says itself of its age can't be read.
+        let age = self.spool.age(place, file, self.now());
+        if age.is_some_and(|age| age > PATIENCE) {
+            self.bury_unread(place, OsStr::new(file), &error.to_string());
+            return false;
+        }
+        let line = tidy(&format!("{file}: {error}; it is tried again later"));
+        say_line(format_args!("{line}"));
+        self.note_ending(Ending::Retry);
+        true
+    }
+
+    /// Keeps for another time what can't be read.
+    fn put_off(&mut self, place: Place, file: &str, name: NoticeName, tries: u32) {
+        let new_name = if name.kind == Kind::Failure {
+            name.to_string()
+        } else {
+            let tries = tries.saturating_add(1);
+            let next = self.now().saturating_add(pause_after(tries));
+            let notice = name_to_wait_under(name);
+            WaitingName {
+                next,
+                tries,
+                notice,
+            }
+            .to_string()
+        };
+        let deferred = self.spool.defer(place, file, &new_name);
+        self.note(deferred, "keeping a notice for another time");
+    }
+
     /// Puts away what is no notice.
     fn bury_unread(&mut self, place: Place, file: &OsStr, what: &str) {
         let shown = file.to_string_lossy();
@@ -391,7 +433,8 @@ impl Drain {
                             let finished = self.finish_digest(&file, &name, &document);
                             self.note(finished, "making a digest");
                         }
-                        Err(what) => self.bury_unread(Place::Deferred, OsStr::new(&file), &what),
+                        // Where it may be read later, it is finished then.
+                        Err(why) => drop(self.may_be_read_later(Place::Deferred, &file, &why)),
                     }
                 }
                 Deferred::Strange => {
@@ -476,7 +519,8 @@ impl Drain {
             let file = name.to_string();
             match self.spool.read(Place::Deferred, &file, &name) {
                 Ok(document) => events.push((name, document)),
-                Err(what) => self.bury_unread(Place::Deferred, OsStr::new(&file), &what),
+                // Where it may be read later, it is in the next digest.
+                Err(why) => drop(self.may_be_read_later(Place::Deferred, &file, &why)),
             }
         }
         let Some(digest) = digest::compose(events) else {

@@ -157,12 +157,22 @@ fn deliver(
     {
         return Report::failure(None, failure);
     }
+    deliver_document(config, &document, end, progress)
+}
+
+/// Delivers a document that was read.
+pub(crate) fn deliver_document(
+    config: Config,
+    document: &Document,
+    end: Instant,
+    progress: &Progress,
+) -> Report {
     // What is wrong with a template is said by `config check`; nobody reads standard error here.
     let templates = config.messages.templates.path().map(PathBuf::from);
     let (texts, _) = Texts::load(templates.as_deref(), Owner::ROOT);
     let credentials = Credentials::files(config.paths.credentials.as_path());
     let mut delivery = Delivery::new(config, texts, credentials);
-    let report = delivery.deliver(&document, end, progress);
+    let report = delivery.deliver(document, end, progress);
     delivery.close(end);
     report
 }
@@ -194,7 +204,7 @@ fn read(input: &mut dyn Read) -> Result<Document, Failure> {
 }
 
 /// A document of this version, of at most [`MAX_DOCUMENT`] bytes.
-fn parse(bytes: &[u8]) -> Result<Document, Failure> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Document, Failure> {
     if bytes.len() > MAX_DOCUMENT {
         return Err(Failure::refused(
             Class::Document,

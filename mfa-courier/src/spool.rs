@@ -18,8 +18,9 @@ use mfa_core::courier::spool::{DEAD, DEFERRED, NEW, TMP};
 use mfa_core::courier::{
     Document, Kind, MAX_DOCUMENT, NoticeName, SpoolName, WaitingName, sent_name,
 };
+use mfa_core::secure_file::Locked;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, Flock, FlockArg};
+use nix::fcntl::{AT_FDCWD, FlockArg};
 use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{AccessFlags, access, geteuid};
@@ -102,6 +103,33 @@ pub(crate) enum Unusable {
     Fixed(PathBuf, io::Error),
 }
 
+/// Why a notice can't be read.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// It is none: what is wrong with it.
+    Strange(String),
+    /// The system can't read it now: a disk that fails, too many open files.
+    System(io::Error),
+}
+
+impl Unread {
+    fn of(error: io::Error) -> Self {
+        match error.raw_os_error().map(Errno::from_raw) {
+            Some(
+                Errno::ENOENT
+                | Errno::ELOOP
+                | Errno::EACCES
+                | Errno::EPERM
+                | Errno::ENXIO
+                | Errno::EISDIR
+                | Errno::ENOTDIR,
+            )
+            | None => Self::Strange(error.to_string()),
+            Some(_) => Self::System(error),
+        }
+    }
+}
+
 /// A notice's name as a part of longer ones: without the user where those would be too long.
 pub(crate) fn name_to_wait_under(mut name: NoticeName) -> NoticeName {
     if name.to_string().len() + MAX_NUMBERS > MAX_NAME {
@@ -125,7 +153,7 @@ fn moved(source: &Path, target: &Path) -> io::Result<()> {
 /// The spool, for one process at a time.
 pub(crate) struct Spool {
     root: PathBuf,
-    _lock: Flock<File>,
+    _lock: Locked<File>,
 }
 
 impl Spool {
@@ -145,7 +173,7 @@ impl Spool {
         }
         let path = root.join(Place::Deferred.name());
         let folder = File::open(&path).map_err(|error| Unusable::Folder(path.clone(), error))?;
-        match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+        match Locked::lock(folder, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(Self {
                 root: root.to_owned(),
                 _lock: lock,
@@ -168,13 +196,13 @@ impl Spool {
         Ok(names)
     }
 
-    /// Reads a notice, whose name has to be its own. What is wrong with it else.
+    /// Reads a notice, whose name has to be its own.
     pub(crate) fn read(
         &self,
         place: Place,
         name: &str,
         notice: &NoticeName,
-    ) -> Result<Document, String> {
+    ) -> Result<Document, Unread> {
         let bytes = self.bytes(
             place,
             name,
@@ -184,44 +212,45 @@ impl Spool {
                 MAX_DOCUMENT
             },
         )?;
-        let document = parse_any(&bytes)?;
+        let document = parse_any(&bytes).map_err(Unread::Strange)?;
         let own = NoticeName::of(&document);
         let is_own =
             own == *notice || place == Place::Deferred && name_to_wait_under(own) == *notice;
         if !is_own {
-            return Err("it is named like another one".to_owned());
+            let what = "it is named like another one".to_owned();
+            return Err(Unread::Strange(what));
         }
         match document.kind {
             Kind::Login | Kind::Failure | Kind::Digest | Kind::Change | Kind::Test => Ok(document),
-            Kind::Code | Kind::Check | Kind::Nothing => Err(format!(
+            Kind::Code | Kind::Check | Kind::Nothing => Err(Unread::Strange(format!(
                 "a {} is nothing that waits",
                 document.kind.as_str()
-            )),
+            ))),
         }
     }
 
-    fn bytes(&self, place: Place, name: &str, max: usize) -> Result<Zeroizing<Vec<u8>>, String> {
+    fn bytes(&self, place: Place, name: &str, max: usize) -> Result<Zeroizing<Vec<u8>>, Unread> {
         let path = self.path(place, name);
-        let failed = |error: io::Error| error.to_string();
+        let strange = |what: &str| Err(Unread::Strange(what.to_owned()));
         // Not even opened if it is no file: to open a device can have consequences.
-        if !fs::symlink_metadata(&path).map_err(failed)?.is_file() {
-            return Err("it is no regular file".to_owned());
+        if !fs::symlink_metadata(&path).map_err(Unread::of)?.is_file() {
+            return strange("it is no regular file");
         }
         let file = File::options()
             .read(true)
             .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)
             .open(&path)
-            .map_err(failed)?;
-        let status = file.metadata().map_err(failed)?;
+            .map_err(Unread::of)?;
+        let status = file.metadata().map_err(Unread::of)?;
         if !status.is_file() || status.uid() != geteuid().as_raw() || status.nlink() != 1 {
-            return Err("it is not a file of the courier's alone".to_owned());
+            return strange("it is not a file of the courier's alone");
         }
         let max = u64::try_from(max).unwrap_or(u64::MAX);
         if status.len() > max {
-            return Err("it is too long".to_owned());
+            return strange("it is too long");
         }
         let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_DOCUMENT));
-        file.take(max).read_to_end(&mut bytes).map_err(failed)?;
+        file.take(max).read_to_end(&mut bytes).map_err(Unread::of)?;
         Ok(bytes)
     }
 
@@ -301,6 +330,12 @@ impl Spool {
         self.remove(Place::Deferred, &sent_name(user))
     }
 
+    /// Since when a file has been as it is, in seconds; none where that is not known, or lies in the future.
+    pub(crate) fn age(&self, place: Place, name: &str, now: u64) -> Option<u64> {
+        let status = fs::symlink_metadata(self.path(place, name)).ok()?;
+        now.checked_sub(u64::try_from(status.mtime()).ok()?)
+    }
+
     /// Removes what was begun and will never be finished: the courier's own, since nobody else is at work, and what
     /// root left a day ago. And what has been dead for long enough.
     pub(crate) fn sweep(&self, now: u64) -> io::Result<()> {
@@ -347,6 +382,17 @@ mod tests {
         }
         let spool = Spool::open(folder.path()).unwrap();
         (folder, spool)
+    }
+
+    #[test]
+    fn what_can_not_be_read_now_is_told_from_what_is_no_notice() {
+        let of = |errno: Errno| Unread::of(io::Error::from(errno));
+        for errno in [Errno::EIO, Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM] {
+            assert!(matches!(of(errno), Unread::System(_)), "{errno}");
+        }
+        for errno in [Errno::ENOENT, Errno::ELOOP, Errno::EACCES, Errno::ENXIO] {
+            assert!(matches!(of(errno), Unread::Strange(_)), "{errno}");
+        }
     }
 
     #[test]
@@ -403,12 +449,8 @@ mod tests {
         fs::remove_file(new.join(&name)).unwrap();
         // Too long.
         fs::write(new.join(&name), " ".repeat(MAX_DOCUMENT + 1)).unwrap();
-        assert!(
-            spool
-                .read(Place::New, &name, &notice)
-                .unwrap_err()
-                .contains("too long")
-        );
+        let unread = spool.read(Place::New, &name, &notice).unwrap_err();
+        assert!(matches!(unread, Unread::Strange(what) if what.contains("too long")));
     }
 
     #[test]

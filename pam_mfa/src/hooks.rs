@@ -3,7 +3,8 @@
 use std::ffi::CStr;
 
 use mfa_core::audit::{
-    AuditLog, AuditTrail, Entry, Event, Severity, not_in_this_release_line, unknown_argument_line,
+    AuditLog, AuditTrail, Entry, Event, Severity, debug_line, not_in_this_release_line,
+    unknown_argument_line,
 };
 use mfa_core::clock::SystemClock;
 use mfa_core::config::Config;
@@ -123,7 +124,7 @@ fn run(
         let code = hook(&mut Visit { pam, args: &args });
         if args.debug {
             let conf = args.conf.display().to_string();
-            let text = format!("mfa: debug hook={name} conf={conf:?} code={code:?}");
+            let text = debug_line(name, &conf, &format!("{code:?}"));
             pam.syslog(Severity::Debug, &text);
         }
         code

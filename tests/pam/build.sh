@@ -7,10 +7,10 @@ mkdir -p "$out"
 exec 9>"$out/.lock"
 flock 9
 
-# stale FILE: missing, or older than its source or this script.
+# stale FILE: missing, or older than its sources or this script.
 stale() {
     source=$here/$(basename "$1" .so).c
-    [ ! -e "$1" ] || [ "$source" -nt "$1" ] || [ "$here/build.sh" -nt "$1" ]
+    [ ! -e "$1" ] || [ "$source" -nt "$1" ] || [ "$here/facts.h" -nt "$1" ] || [ "$here/build.sh" -nt "$1" ]
 }
 
 # Renamed into place: nobody starts half a file.
@@ -24,5 +24,11 @@ build() {
 }
 
 build pam_host -lpam
+build killed
+build strike
 build pam_bench -lpam -ldl
 build pam_promptok.so -fPIC -shared -lpam
+build pam_delay.so -fPIC -shared -ldl
+build pam_vandal.so -fPIC -shared -lpam
+build env_spy.so -fPIC -shared -ldl
+build pam_leaks -lpam

@@ -1,17 +1,31 @@
 /*
  * pam_bench: logins with a stopwatch. One process, as a daemon that lives long; pam_end unloads a module, and the next
- * login loads it anew, unless it is linked with -z nodelete. tests/src/bin/bench.rs drives it, on a host whose /dev/log is
+ * login loads it anew, unless it is linked with -z nodelete. tests/src/bin/bench drives it, on a host whose /dev/log is
  * drained.
  *
  *   pam_bench CONFDIR                            commands from standard input, one answer line each:
  *       login SERVICE USER CODE [SAVED FILE]     before the clock starts, SAVED is written over FILE, in place
- *                                                -> RESULT A B   A: nanoseconds of pam_authenticate alone; B: of the
- *                                                   whole login, pam_start_confdir to pam_end
+ *                                                -> RESULT A B C   A: nanoseconds of pam_authenticate alone; B: of the
+ *                                                   whole login, pam_start_confdir to pam_end; C: of A, how long this
+ *                                                   process was on a CPU
+ *       marked SERVICE USER CODE [SAVED FILE]    the same for strace: access(2) of /bench/began before the login,
+ *                                                /bench/called and /bench/returned around pam_authenticate, and
+ *                                                /bench/ended after it
  *       prompt SERVICE USER [PAUSE]              Enter at the first prompt, hangs up at the second
  *                                                -> RESULT A B   A: nanoseconds until the first prompt; B: from Enter
  *                                                   to the second. With a pause in milliseconds, Enter at the second
  *                                                   prompt too, so much later, then hangs up; B: from there to the third
- *       floor FILE                               -> 0 A A        2048 bytes in place and fdatasync
+ *       floor FILE                               -> 0 A A C      2048 bytes in place and fdatasync
+ *       usage                                    what this process has used until now
+ *                                                -> FAULTS RSS PRIVATE HEAP   page faults; bytes in memory, of these its
+ *                                                   own alone; bytes allocated
+ *   pam_bench --at-once CONFDIR SERVICE PROCESSES USERS CODE[,CODE…]
+ *                                                processes that begin together, each with a share of the users c1 to
+ *                                                cUSERS, who log in once with every code; SERVICE `floor:FOLDER` writes
+ *                                                instead, to a file of each process's own
+ *                                                -> ACCEPTED A B C   A: nanoseconds until the last had ended; B, C: of
+ *                                                   one that was accepted, from pam_start_confdir to pam_end, median and
+ *                                                   95th of 100
  *   pam_bench --once CONFDIR SERVICE USER CODE   one login, for the time of a whole process; exit 0 when let in
  *   pam_bench --dlopen MODULE                    -> 0 A A        in this fresh process
  *
@@ -20,11 +34,15 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <security/pam_appl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,11 +61,16 @@ static void die(const char *what)
 	_exit(2);
 }
 
-static long long now(void)
+static long long read_clock(clockid_t clock)
 {
 	struct timespec time;
-	clock_gettime(CLOCK_MONOTONIC, &time);
+	clock_gettime(clock, &time);
 	return time.tv_sec * 1000000000LL + time.tv_nsec;
+}
+
+static long long now(void)
+{
+	return read_clock(CLOCK_MONOTONIC_RAW);
 }
 
 static int converse(int count, const struct pam_message **messages, struct pam_response **responses, void *data)
@@ -107,17 +130,29 @@ static void restore(const char *saved, const char *file)
 	close(to);
 }
 
-static void login(const char *confdir, const char *service, const char *user, const char *answer)
+/* A line in what strace writes. */
+static void mark(int is_marked, const char *path)
+{
+	if (is_marked && access(path, F_OK) == 0)
+		die(path);
+}
+
+static void login(const char *confdir, const char *service, const char *user, const char *answer, int is_marked)
 {
 	code = answer;
+	mark(is_marked, "/bench/began");
 	long long first = now();
 	pam_handle_t *handle = start(confdir, service, user);
-	long long before = now();
+	mark(is_marked, "/bench/called");
+	/* The clock of the CPU is read by a system call, so outside of what the other one times. */
+	long long cpu_before = read_clock(CLOCK_THREAD_CPUTIME_ID), before = now();
 	int result = pam_authenticate(handle, 0);
-	long long after = now();
+	long long after = now(), cpu_after = read_clock(CLOCK_THREAD_CPUTIME_ID);
+	mark(is_marked, "/bench/returned");
 	pam_end(handle, result);
 	long long last = now();
-	printf("%d %lld %lld\n", result, after - before, last - first);
+	mark(is_marked, "/bench/ended");
+	printf("%d %lld %lld %lld\n", result, after - before, last - first, cpu_after - cpu_before);
 }
 
 static void prompt(const char *confdir, const char *service, const char *user, int pause)
@@ -137,22 +172,135 @@ static void prompt(const char *confdir, const char *service, const char *user, i
 	printf("%d %lld %lld\n", result, prompted[0] - before, prompted[prompts] - prompted[prompts - 1]);
 }
 
-static void write_floor(const char *path)
+/* In place: file, 4096 bytes, made where it is missing. */
+static int open_floor(const char *path)
+{
+	static const char slot[SLOT];
+	int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (file < 0 || pwrite(file, slot, SLOT, 0) != SLOT || pwrite(file, slot, SLOT, SLOT) != SLOT || fsync(file) != 0)
+		die(path);
+	return file;
+}
+
+static void write_floor(int file, int turn)
+{
+	static char slot[SLOT];
+	memset(slot, turn + 1, SLOT);
+	if (pwrite(file, slot, SLOT, turn % 2 * SLOT) != SLOT || fdatasync(file) != 0)
+		die("floor");
+}
+
+static void time_floor(const char *path)
 {
 	static int file = -1, turn;
-	static char slot[SLOT];
-	if (file < 0) {
-		file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-		if (file < 0 || pwrite(file, slot, SLOT, 0) != SLOT || pwrite(file, slot, SLOT, SLOT) != SLOT || fsync(file) != 0)
-			die(path);
+	if (file < 0)
+		file = open_floor(path);
+	long long cpu_before = read_clock(CLOCK_THREAD_CPUTIME_ID), before = now();
+	write_floor(file, turn++);
+	long long after = now(), cpu_after = read_clock(CLOCK_THREAD_CPUTIME_ID);
+	printf("0 %lld %lld %lld\n", after - before, after - before, cpu_after - cpu_before);
+}
+
+static void tell_usage(void)
+{
+	struct rusage usage;
+	long long rss = 0, private = 0, value;
+	char line[256];
+	struct mallinfo2 heap = mallinfo2();
+	getrusage(RUSAGE_SELF, &usage);
+	FILE *file = fopen("/proc/self/smaps_rollup", "re");
+	if (file == NULL)
+		die("/proc/self/smaps_rollup");
+	while (fgets(line, sizeof line, file) != NULL) {
+		if (sscanf(line, "Rss: %lld kB", &value) == 1)
+			rss = value * 1024;
+		if (sscanf(line, "Private_Clean: %lld kB", &value) == 1 || sscanf(line, "Private_Dirty: %lld kB", &value) == 1)
+			private += value * 1024;
 	}
-	turn = !turn;
-	memset(slot, turn + 1, SLOT);
+	fclose(file);
+	printf("%ld %lld %lld %zu\n", usage.ru_minflt + usage.ru_majflt, rss, private, heap.uordblks + heap.hblkhd);
+}
+
+static int compare(const void *one, const void *other)
+{
+	long long first = *(const long long *)one, second = *(const long long *)other;
+	return (first > second) - (first < second);
+}
+
+/* One process's share, and how many of its logins were accepted. With a file `floor` it is written instead. */
+static int log_in_share(const char *confdir, const char *service, int first, int last, char **codes, int floor, long long *times)
+{
+	int accepted = 0;
+	char user[32];
+	for (; *codes != NULL; codes++)
+		for (int number = first; number < last; number++) {
+			int result = PAM_SUCCESS;
+			long long before = now();
+			if (floor >= 0)
+				write_floor(floor, number);
+			else {
+				code = *codes;
+				snprintf(user, sizeof user, "c%d", number + 1);
+				pam_handle_t *handle = start(confdir, service, user);
+				result = pam_authenticate(handle, 0);
+				pam_end(handle, result);
+			}
+			/* One place for each login; nought for those that were refused. */
+			*times++ = result == PAM_SUCCESS ? now() - before : 0;
+			accepted += result == PAM_SUCCESS;
+		}
+	return accepted;
+}
+
+static int log_in_at_once(const char *confdir, const char *service, int processes, int users, char *list)
+{
+	char *codes[9] = {NULL}, *rest = NULL;
+	int turns = 0, begin[2], accepted = 0, ended;
+	for (char *word = strtok_r(list, ",", &rest); word != NULL && turns < 8; word = strtok_r(NULL, ",", &rest))
+		codes[turns++] = word;
+	size_t count = (size_t)users * (size_t)turns;
+	size_t length = count * sizeof(long long) + (size_t)processes * sizeof(int);
+	long long *times = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (times == MAP_FAILED || pipe(begin) != 0 || processes < 1 || users % processes != 0)
+		die("at once");
+	int share = users / processes, *counts = (int *)(times + count);
+	for (int number = 0; number < processes; number++) {
+		pid_t child = fork();
+		if (child < 0)
+			die("fork");
+		if (child == 0) {
+			char byte, path[4096];
+			int floor = -1, first = number * share;
+			if (strncmp(service, "floor:", 6) == 0) {
+				snprintf(path, sizeof path, "%s/%d", service + 6, number);
+				floor = open_floor(path);
+			}
+			close(begin[1]);
+			/* All begin when the other end is closed. */
+			if (read(begin[0], &byte, 1) != 0)
+				die("pipe");
+			counts[number] = log_in_share(confdir, service, first, first + share, codes, floor, times + first * turns);
+			_exit(0);
+		}
+	}
+	close(begin[0]);
+	/* Time for the last of them to come to its read. */
+	usleep(50000);
 	long long before = now();
-	if (pwrite(file, slot, SLOT, turn * SLOT) != SLOT || fdatasync(file) != 0)
-		die(path);
+	close(begin[1]);
+	for (int number = 0; number < processes; number++)
+		if (wait(&ended) < 0 || ended != 0)
+			die("a login that ended badly");
 	long long after = now();
-	printf("0 %lld %lld\n", after - before, after - before);
+	for (int number = 0; number < processes; number++)
+		accepted += counts[number];
+	qsort(times, count, sizeof *times, compare);
+	/* The noughts come first. */
+	const long long *taken = times + count - (size_t)accepted;
+	if (accepted == 0)
+		die("nobody was let in");
+	printf("%d %lld %lld %lld\n", accepted, after - before, taken[accepted / 2], taken[accepted * 95 / 100]);
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -176,6 +324,8 @@ int main(int argc, char **argv)
 		pam_end(handle, result);
 		return result == PAM_SUCCESS ? 0 : 1;
 	}
+	if (argc == 7 && strcmp(argv[1], "--at-once") == 0)
+		return log_in_at_once(argv[2], argv[3], atoi(argv[4]), atoi(argv[5]), argv[6]);
 	if (argc != 2) {
 		fprintf(stderr, "usage: pam_bench CONFDIR\n");
 		return 2;
@@ -185,14 +335,17 @@ int main(int argc, char **argv)
 		int count = 0;
 		for (char *word = strtok_r(line, " \n", &rest); word != NULL && count < 6; word = strtok_r(NULL, " \n", &rest))
 			words[count++] = word;
-		if (count >= 4 && strcmp(words[0], "login") == 0) {
+		int is_marked = count > 0 && strcmp(words[0], "marked") == 0;
+		if ((count == 4 || count == 6) && (is_marked || strcmp(words[0], "login") == 0)) {
 			if (count == 6)
 				restore(words[4], words[5]);
-			login(argv[1], words[1], words[2], words[3]);
+			login(argv[1], words[1], words[2], words[3], is_marked);
 		} else if ((count == 3 || count == 4) && strcmp(words[0], "prompt") == 0)
 			prompt(argv[1], words[1], words[2], count == 4 ? atoi(words[3]) : 0);
 		else if (count == 2 && strcmp(words[0], "floor") == 0)
-			write_floor(words[1]);
+			time_floor(words[1]);
+		else if (count == 1 && strcmp(words[0], "usage") == 0)
+			tell_usage();
 		else
 			die("no such command");
 		fflush(stdout);

@@ -9,8 +9,10 @@
  *   --bind SRC=DST   in a mount namespace of this process's own: SRC over DST (a file DST is made where it is missing);
  *                    a private /dev/log or /etc/passwd for one run
  *   --parallel N     N forked children follow the script; in it, %i is the child's number, from 1; a line `barrier` (or
- *                    `do barrier`, while a prompt is open) holds each until all are there; output lines begin with `[I] `
- *   --check          compare this process before and after each hook, and print what a module changed (CHANGED)
+ *                    `do barrier`, while a prompt is open) holds each until all are there, each time anew; output lines
+ *                    begin with `[I] `
+ *   --check          compare this process before and after each hook, and print what a module changed (CHANGED; facts.h)
+ *   --late-log       glibc's socket to /dev/log is opened by the first line, whoever writes it; else before all
  *   --real-uid N     setresuid(N, 0, 0): what su is while its modules run
  *   --all-uids N     all user and group ids N, no groups: a caller that is not root
  *
@@ -33,7 +35,8 @@
  *   getenv NAME                    PAM's environment
  *   getuser                        PAM_USER
  *   syslog TEXT                    a line of the host's own, by syslog(3)
- *   signal NAME ignore|default     CHLD or PIPE
+ *   signal NAME ignore|default|handle|reap     CHLD or PIPE; reap: a handler that waits for every child there is
+ *   descriptors N|all              from now on a hook may open N more, or as many as this process may
  *   delay real                     sleep for pam_fail_delay (else it is only printed)
  *   restart                        pam_end, and pam_start anew with the user named last
  *   forget                         drop the answers that are left
@@ -81,7 +84,8 @@ enum { EXIT_USAGE = 2, EXIT_LEFTOVER = 3, EXIT_UNANSWERED = 4, EXIT_COMMAND = 5 
 
 static char prefix[32];
 static int exit_code;
-static int ready_fd = -1, go_fd = -1;
+/* Barriers take turns with two pipes: who is early at the next one can't take a late one's place at this one. */
+static int ready_fd = -1, go_fds[2] = {-1, -1};
 static pam_handle_t *handle;
 
 static void fail(int code)
@@ -294,13 +298,15 @@ static char *output_of(const char *command)
 
 static void barrier(void)
 {
+	static int turn;
 	char byte = 1;
 	if (ready_fd < 0)
 		return;
 	if (write(ready_fd, &byte, 1) != 1)
 		die("barrier: %m");
-	while (read(go_fd, &byte, 1) < 0 && errno == EINTR)
+	while (read(go_fds[turn], &byte, 1) < 0 && errno == EINTR)
 		;
+	turn = !turn;
 }
 
 /* ---- the scripted person ------------------------------------------------------------------------------------- */
@@ -423,126 +429,30 @@ static void print_delay(int result, unsigned microseconds, void *data)
 
 /* ---- what a module must leave as it was ---------------------------------------------------------------------- */
 
-struct fact {
-	char name[40];
-	char *value;
-};
+#include "facts.h"
 
-struct facts {
-	struct fact list[400];
-	size_t count;
-};
+/* How many more descriptors a hook may open; -1: as many as this process may. */
+static int room = -1;
 
-static void note(struct facts *facts, const char *value, const char *format, ...)
+/* Runs a hook with little room for descriptors, and puts the limit back: what is compared needs some itself. */
+static int call_within(int (*hook)(pam_handle_t *, int), const char *name, int flags)
 {
-	if (facts->count == sizeof facts->list / sizeof facts->list[0])
-		die("too many facts");
-	struct fact *fact = &facts->list[facts->count++];
-	va_list args;
-	va_start(args, format);
-	vsnprintf(fact->name, sizeof fact->name, format, args);
-	va_end(args);
-	fact->value = must(strdup(value));
-}
-
-static void note_status(struct facts *facts)
-{
-	static const char *const wanted[] = {"Umask", "Uid", "Gid", "Groups", "Threads", "SigPnd", "ShdPnd",
-					     "SigBlk", "CapInh", "CapPrm", "CapEff", "NoNewPrivs"};
-	FILE *status = fopen("/proc/self/status", "re");
-	char line[8192];
-	if (status == NULL)
-		die("/proc/self/status: %m");
-	while (fgets(line, sizeof line, status) != NULL) {
-		char *colon = strchr(line, ':');
-		if (colon == NULL)
-			continue;
-		*colon = '\0';
-		line[strcspn(colon + 1, "\n") + (size_t)(colon + 1 - line)] = '\0';
-		for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
-			if (strcmp(line, wanted[i]) == 0)
-				note(facts, colon + 1, "status %s", line);
-	}
-	fclose(status);
-}
-
-static void note_descriptors(struct facts *facts)
-{
-	DIR *folder = opendir("/proc/self/fd");
-	if (folder == NULL)
-		die("/proc/self/fd: %m");
-	for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-		char target[512];
-		if (entry->d_name[0] == '.' || atoi(entry->d_name) == dirfd(folder))
-			continue;
-		ssize_t length = readlinkat(dirfd(folder), entry->d_name, target, sizeof target - 1);
-		target[length < 0 ? 0 : length] = '\0';
-		note(facts, target, "fd %s", entry->d_name);
-	}
-	closedir(folder);
-}
-
-static struct facts *look(void)
-{
-	struct facts *facts = must(calloc(1, sizeof *facts));
-	char text[4096];
-	note_status(facts);
-	note_descriptors(facts);
-	note(facts, getcwd(text, sizeof text) == NULL ? "?" : text, "cwd");
-	note(facts, setlocale(LC_ALL, NULL), "locale");
-	note(facts, getenv("TZ") == NULL ? "unset" : getenv("TZ"), "TZ");
-	for (int number = 1; number < NSIG; number++) {
-		struct sigaction action;
-		if (sigaction(number, NULL, &action) != 0)
-			continue;
-		/* 0x04000000 is SA_RESTORER, which glibc adds to whatever it sets. */
-		snprintf(text, sizeof text, "%p flags %x", (void *)action.sa_sigaction, (unsigned)action.sa_flags & ~0x04000000U);
-		note(facts, text, "signal %d", number);
-	}
-	for (size_t i = 0; environ[i] != NULL; i++)
-		note(facts, environ[i], "environment %zu", i);
-	for (int limit = 0; limit < RLIM_NLIMITS; limit++) {
-		struct rlimit value;
-		if (getrlimit(limit, &value) != 0)
-			continue;
-		snprintf(text, sizeof text, "%llu %llu", (unsigned long long)value.rlim_cur,
-			 (unsigned long long)value.rlim_max);
-		note(facts, text, "limit %d", limit);
-	}
-	struct itimerval timer;
-	getitimer(ITIMER_REAL, &timer);
-	note(facts, timer.it_value.tv_sec != 0 ? "running" : "none", "alarm");
-	note(facts, prctl(PR_GET_DUMPABLE) == 1 ? "1" : "0", "dumpable");
-	/* A child that was left behind, running or not reaped. */
-	siginfo_t child = {0};
-	note(facts, waitid(P_ALL, 0, &child, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD ? "yes" : "none", "children");
-	return facts;
-}
-
-static const char *value_of(const struct facts *facts, const char *name)
-{
-	for (size_t i = 0; i < facts->count; i++)
-		if (strcmp(facts->list[i].name, name) == 0)
-			return facts->list[i].value;
-	return "absent";
-}
-
-static void compare(const char *hook, struct facts *before, struct facts *after)
-{
-	for (size_t i = 0; i < before->count; i++) {
-		const char *now = value_of(after, before->list[i].name);
-		if (strcmp(now, before->list[i].value) != 0)
-			say("CHANGED %s %s: %s -> %s", hook, before->list[i].name, quoted(before->list[i].value), quoted(now));
-	}
-	for (size_t i = 0; i < after->count; i++)
-		if (strcmp(value_of(before, after->list[i].name), "absent") == 0)
-			say("CHANGED %s %s: \"absent\" -> %s", hook, after->list[i].name, quoted(after->list[i].value));
-	struct facts *both[] = {before, after};
-	for (size_t which = 0; which < 2; which++) {
-		for (size_t i = 0; i < both[which]->count; i++)
-			free(both[which]->list[i].value);
-		free(both[which]);
-	}
+	struct rlimit before, tight, after;
+	if (room < 0)
+		return hook(handle, flags);
+	getrlimit(RLIMIT_NOFILE, &before);
+	tight = before;
+	tight.rlim_cur = 0;
+	for (int free = 0; free < room || fcntl((int)tight.rlim_cur, F_GETFD) >= 0; tight.rlim_cur++)
+		free += fcntl((int)tight.rlim_cur, F_GETFD) < 0;
+	if (setrlimit(RLIMIT_NOFILE, &tight) != 0)
+		die("setrlimit: %m");
+	int result = hook(handle, flags);
+	getrlimit(RLIMIT_NOFILE, &after);
+	if (after.rlim_cur != tight.rlim_cur)
+		say("CHANGED %s limit on descriptors", name);
+	setrlimit(RLIMIT_NOFILE, &before);
+	return result;
 }
 
 /* ---- the script ---------------------------------------------------------------------------------------------- */
@@ -550,7 +460,7 @@ static void compare(const char *hook, struct facts *before, struct facts *after)
 static const struct pam_conv conversation = {converse, NULL};
 static const char *confdir, *service;
 static char *first_user;
-static bool check, real_delay;
+static bool check, real_delay, late_log;
 
 static void end(void)
 {
@@ -591,7 +501,7 @@ static bool call(const char *name, const char *arguments)
 			continue;
 		start();
 		struct facts *before = check ? look() : NULL;
-		int result = hooks[i].hook(handle, *arguments == '\0' ? hooks[i].flags : atoi(arguments));
+		int result = call_within(hooks[i].hook, name, *arguments == '\0' ? hooks[i].flags : atoi(arguments));
 		if (check)
 			compare(name, before, look());
 		say("RESULT %s %d %s", name, result, result_name(result));
@@ -643,13 +553,33 @@ static void set_item(char *arguments, bool set)
 	free(text);
 }
 
+static void take_note(int number)
+{
+	(void)number;
+}
+
+/* What some hosts do: whatever child has ended is theirs. */
+static void reap_all(int number)
+{
+	int error = errno;
+	(void)number;
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+	errno = error;
+}
+
 static void set_signal(const char *arguments)
 {
 	int number = strncmp(arguments, "CHLD", 4) == 0 ? SIGCHLD : strncmp(arguments, "PIPE", 4) == 0 ? SIGPIPE : 0;
 	const char *what = strchr(arguments, ' ');
 	if (number == 0 || what == NULL)
-		die("signal CHLD|PIPE ignore|default");
-	signal(number, strcmp(what + 1, "ignore") == 0 ? SIG_IGN : SIG_DFL);
+		die("signal CHLD|PIPE ignore|default|handle|reap");
+	struct sigaction action = {.sa_flags = SA_RESTART};
+	action.sa_handler = strcmp(what + 1, "ignore") == 0 ? SIG_IGN
+			    : strcmp(what + 1, "handle") == 0 ? take_note
+			    : strcmp(what + 1, "reap") == 0 ? reap_all
+							     : SIG_DFL;
+	sigaction(number, &action, NULL);
 }
 
 static void print_environment(const char *name)
@@ -700,6 +630,8 @@ static void obey(char *line)
 		syslog(LOG_INFO, "%s", arguments);
 	else if (strcmp(line, "signal") == 0)
 		set_signal(arguments);
+	else if (strcmp(line, "descriptors") == 0)
+		room = strcmp(arguments, "all") == 0 ? -1 : atoi(arguments);
 	else if (strcmp(line, "delay") == 0)
 		real_delay = strcmp(arguments, "real") == 0;
 	else if (strcmp(line, "restart") == 0) {
@@ -731,7 +663,9 @@ static char *numbered(const char *line, int number)
 static int follow(const char *script, int number)
 {
 	/* LOG_NDELAY: glibc's socket is there before the first comparison. LOG_PID: tests tell one run from another. */
-	openlog("pam_host", LOG_PID | LOG_NDELAY, LOG_AUTHPRIV);
+	openlog("pam_host", LOG_PID | (late_log ? LOG_ODELAY : LOG_NDELAY), LOG_AUTHPRIV);
+	/* glibc does that at the first line it logs. */
+	tzset();
 	while (*script != '\0') {
 		size_t length = strcspn(script, "\n");
 		char *line = must(strndup(script, length));
@@ -756,8 +690,8 @@ static int follow(const char *script, int number)
 
 static int follow_in_parallel(const char *script, int count)
 {
-	int ready[2], go[2];
-	if (pipe2(ready, O_CLOEXEC) != 0 || pipe2(go, O_CLOEXEC) != 0)
+	int ready[2], go[2][2];
+	if (pipe2(ready, O_CLOEXEC) != 0 || pipe2(go[0], O_CLOEXEC) != 0 || pipe2(go[1], O_CLOEXEC) != 0)
 		die("pipe: %m");
 	for (int number = 1; number <= count; number++) {
 		pid_t child = fork();
@@ -765,18 +699,19 @@ static int follow_in_parallel(const char *script, int count)
 			die("fork: %m");
 		if (child == 0) {
 			close(ready[0]);
-			close(go[1]);
 			ready_fd = ready[1];
-			go_fd = go[0];
+			for (int turn = 0; turn < 2; turn++) {
+				close(go[turn][1]);
+				go_fds[turn] = go[turn][0];
+			}
 			snprintf(prefix, sizeof prefix, "[%d] ", number);
 			_exit(follow(script, number));
 		}
 	}
 	close(ready[1]);
-	close(go[0]);
-	int waiting = 0, gone = 0, worst = 0;
+	int waiting = 0, gone = 0, worst = 0, turn = 0;
 	while (gone < count) {
-		struct pollfd readiness = {.fd = go[1] >= 0 ? ready[0] : -1, .events = POLLIN};
+		struct pollfd readiness = {.fd = ready[0], .events = POLLIN};
 		if (poll(&readiness, 1, 2) > 0) {
 			char bytes[64];
 			ssize_t got = read(ready[0], bytes, sizeof bytes);
@@ -791,9 +726,11 @@ static int follow_in_parallel(const char *script, int count)
 			worst = code > worst ? code : worst;
 		}
 		/* Whoever ended early is not waited for. */
-		if (go[1] >= 0 && waiting + gone >= count) {
-			close(go[1]);
-			go[1] = -1;
+		if (waiting > 0 && waiting + gone >= count) {
+			for (; waiting > 0; waiting--)
+				if (write(go[turn][1], "", 1) != 1)
+					die("barrier: %m");
+			turn = !turn;
 		}
 	}
 	return worst;
@@ -809,7 +746,7 @@ static void bind_over(const char *pair)
 	if (target == NULL)
 		die("--bind SRC=DST");
 	*target++ = '\0';
-	if (!own_namespace && (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0))
+	if (!own_namespace && (unshare(CLONE_NEWNS) != 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0))
 		die("a mount namespace: %m");
 	own_namespace = true;
 	if (access(target, F_OK) != 0) {
@@ -818,7 +755,7 @@ static void bind_over(const char *pair)
 			die("%s: %m", target);
 		close(made);
 	}
-	if (mount(source, target, NULL, MS_BIND, NULL) != 0)
+	if (mount(source, target, "none", MS_BIND, NULL) != 0)
 		die("%s over %s: %m", source, target);
 	free(source);
 }
@@ -847,6 +784,10 @@ int main(int argc, char **argv)
 		const char *option = argv[at];
 		if (strcmp(option, "--check") == 0) {
 			check = true;
+			continue;
+		}
+		if (strcmp(option, "--late-log") == 0) {
+			late_log = true;
 			continue;
 		}
 		if (++at == argc)

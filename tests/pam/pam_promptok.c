@@ -2,22 +2,45 @@
  * pam_promptok: a control module. It asks one question and accepts whatever is answered; what a prompt, and nothing
  * else, costs a login. Arguments:
  *   log            one line by pam_syslog, of about the length of an audit line
+ *   write=FOLDER   open FOLDER/USER, 2048 bytes in place and fdatasync: what a module that keeps its state can't do without
  *   noprompt       ask nothing
  *   authtok=TEXT   set PAM_AUTHTOK, as a password module before would (an application can't set it)
  *   keep           the answer becomes PAM_AUTHTOK
  *   setuser=TEXT   set PAM_USER, as a mapping module would
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <security/pam_ext.h>
 #include <security/pam_modules.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
+#include <unistd.h>
+
+enum { SLOT = 2048 };
+
+static int write_slot(pam_handle_t *handle, const char *folder)
+{
+	static const char slot[SLOT];
+	const char *user = NULL;
+	char path[4096];
+	if (pam_get_user(handle, &user, NULL) != PAM_SUCCESS)
+		return PAM_SYSTEM_ERR;
+	snprintf(path, sizeof path, "%s/%s", folder, user);
+	int file = open(path, O_RDWR | O_CLOEXEC);
+	if (file < 0)
+		return PAM_SYSTEM_ERR;
+	int result = pwrite(file, slot, SLOT, 0) == SLOT && fdatasync(file) == 0 ? PAM_SUCCESS : PAM_SYSTEM_ERR;
+	close(file);
+	return result;
+}
 
 int pam_sm_authenticate(pam_handle_t *handle, int flags, int argc, const char **argv)
 {
 	bool ask = true, log = false, keep = false;
+	const char *folder = NULL;
 	char *answer = NULL;
 	int result = PAM_SUCCESS;
 	(void)flags;
@@ -28,6 +51,8 @@ int pam_sm_authenticate(pam_handle_t *handle, int flags, int argc, const char **
 			log = true;
 		else if (strcmp(argv[i], "keep") == 0)
 			keep = true;
+		else if (strncmp(argv[i], "write=", 6) == 0)
+			folder = argv[i] + 6;
 		else if (strncmp(argv[i], "authtok=", 8) == 0)
 			result = pam_set_item(handle, PAM_AUTHTOK, argv[i] + 8);
 		else if (strncmp(argv[i], "setuser=", 8) == 0)
@@ -45,6 +70,8 @@ int pam_sm_authenticate(pam_handle_t *handle, int flags, int argc, const char **
 			explicit_bzero(answer, strlen(answer));
 		free(answer);
 	}
+	if (folder != NULL && write_slot(handle, folder) != PAM_SUCCESS)
+		return PAM_SYSTEM_ERR;
 	if (log)
 		pam_syslog(handle, LOG_INFO, "%s",
 			   "control v=1 id=CTL-0001 event=accepted outcome=success user=\"alice\" uid=1000 service=sshd "

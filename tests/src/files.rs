@@ -24,12 +24,12 @@ pub fn module_path() -> PathBuf {
 }
 
 /// The command under test: `MFA_ADMIN`, or what `cargo build --release` made.
-pub(crate) fn admin_path() -> PathBuf {
+pub fn admin_path() -> PathBuf {
     built("MFA_ADMIN", "mfa-admin")
 }
 
 /// The courier under test: `MFA_COURIER`, or what `cargo build --release` made.
-fn courier_path() -> PathBuf {
+pub fn courier_path() -> PathBuf {
     built("MFA_COURIER", "mfa-courier")
 }
 

@@ -38,13 +38,14 @@ pub mod proof;
 mod recorder;
 mod ssh;
 pub mod stacks;
+pub mod stopwatch;
 mod syslog;
 pub mod telegram;
 mod terminal;
 
 pub use audit::AuditLine;
 pub use authenticator::Authenticator;
-pub use files::{install_courier, module_path, repository, target};
+pub use files::{admin_path, courier_path, install_courier, module_path, repository, target};
 pub use host::{Host, Output, PASSWORD};
 pub use namespace::{on_a_bare_host, on_a_test_host};
 pub use ssh::{Client, Sshd};

@@ -21,6 +21,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -68,12 +69,15 @@ const PATIENCE: &str = "60";
 /// One of the C programs, which are built first where they are older than their sources. On a test host it is a copy
 /// that everybody can reach: the repository may lie in root's home.
 pub fn built(name: &str) -> PathBuf {
+    static BUILT: Once = Once::new();
     let folder = target().join("pam");
-    let status = Command::new(repository().join("tests/pam/build.sh"))
-        .arg(&folder)
-        .status()
-        .unwrap();
-    assert!(status.success(), "tests/pam/build.sh failed");
+    BUILT.call_once(|| {
+        let status = Command::new(repository().join("tests/pam/build.sh"))
+            .arg(&folder)
+            .status()
+            .unwrap();
+        assert!(status.success(), "tests/pam/build.sh failed");
+    });
     let program = folder.join(name);
     if !is_inside() {
         return program;
@@ -134,6 +138,11 @@ impl PamHost {
     /// A folder without anything of ours, and no service but `other`, which denies.
     pub fn bare() -> Self {
         Self::bare_below(PathBuf::from(FOLDER))
+    }
+
+    /// The same with a place of its own, for hosts that a test makes itself.
+    pub fn unmade(folder: impl Into<PathBuf>) -> Self {
+        Self::bare_below(folder.into())
     }
 
     /// A copy of this host, store, sealing key and all, in another folder.
@@ -355,6 +364,7 @@ impl PamHost {
             options: Vec::new(),
             environment: Vec::new(),
             before: String::new(),
+            through: Vec::new(),
             killed_after: None,
         }
     }
@@ -420,6 +430,7 @@ pub struct Player<'host> {
     options: Vec<String>,
     environment: Vec<(String, String)>,
     before: String,
+    through: Vec<String>,
     killed_after: Option<Duration>,
 }
 
@@ -458,6 +469,12 @@ impl Player<'_> {
         self
     }
 
+    /// A program that starts `pam_host`, as `strace -o FILE`; it ends as `pam_host` does.
+    pub fn through(mut self, words: &[String]) -> Self {
+        self.through.extend_from_slice(words);
+        self
+    }
+
     /// `kill -9` after a time; where that came first, [`Seen::code`] is none.
     pub fn killed_after(mut self, time: Duration) -> Self {
         self.killed_after = Some(time);
@@ -477,13 +494,14 @@ impl Player<'_> {
         };
         let shell = format!("{}exec \"$@\"", self.before);
         command.args(["sh", "-c", &shell, "sh"]);
-        // Inside, so that faketime does not reach `timeout`.
-        command.arg("env").args(
+        // Inside, so that faketime does not reach `timeout`; by its path, since `before` may have changed PATH.
+        command.arg("/usr/bin/env").args(
             self.environment
                 .iter()
                 .map(|(name, value)| format!("{name}={value}")),
         );
         command
+            .args(&self.through)
             .arg(built("pam_host"))
             .args(["--bind", &format!("{}=/dev/log", log.path.display())]);
         let passwd = self.host.path("passwd");

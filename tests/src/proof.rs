@@ -28,6 +28,8 @@ pub fn tell(name: &str, title: &str, counts: &[(&str, String)]) {
     // When, which commit and which command: tests/long.sh knows.
     let stamp = env::var("MFA_TESTS_STAMP").unwrap_or_default();
     let mut text = format!("{title}\n{stamp}\n");
+    // libtest has begun a line: `test NAME ... `.
+    println!();
     for (what, count) in counts {
         println!("proof: {title}: {what}: {count}");
         writeln!(text, "{what}\t{count}").unwrap();

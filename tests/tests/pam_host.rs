@@ -105,28 +105,98 @@ fn children_wait_for_each_other() {
 }
 
 #[test]
-fn a_change_of_the_process_is_noticed() {
+fn whatever_a_module_changes_is_noticed() {
+    on_a_bare_host(|_| {
+        let host = PamHost::bare();
+        // What the vandal does, and what is said to have changed then.
+        let deeds = [
+            ("umask", "status Umask"),
+            ("uid", "status Uid"),
+            ("fsuid", "status Uid"),
+            ("gid", "status Gid"),
+            ("groups", "status Groups"),
+            ("thread", "status Threads"),
+            ("child", "children"),
+            ("handler", "signal 17"),
+            ("handler-mask", "signal 17"),
+            ("ignored", "signal 13"),
+            ("realtime-handler", "signal 37"),
+            ("mask", "status SigBlk"),
+            ("pending", "status SigPnd"),
+            ("signal-stack", "signal stack"),
+            ("cwd", "cwd"),
+            ("variable", "environ"),
+            ("variable-moved", "environment "),
+            ("locale", "locale"),
+            ("thread-locale", "locale of the thread"),
+            ("time-zone", "time zone"),
+            ("descriptor", "fd "),
+            ("descriptor-flag", "fd 2 flags"),
+            ("descriptor-place", "fd 9 flags"),
+            ("limit", "limit 7"),
+            ("nice", "scheduling"),
+            ("affinity", "scheduling"),
+            ("alarm", "alarm"),
+            ("posix-timer", "timers"),
+            ("name", "name"),
+            ("dumpable", "dumpable"),
+            ("no-new-privs", "status NoNewPrivs"),
+            ("keepcaps", "keeps capabilities"),
+            ("subreaper", "subreaper"),
+            ("death-signal", "signal at the parent's death"),
+            ("capability", "status CapBnd"),
+            ("session", "group and session"),
+            ("locked-memory", "status VmLck"),
+            ("log-mask", "syslog mask"),
+            ("namespace", "ns/uts"),
+        ];
+        let vandal = built("pam_vandal.so");
+        let changes = |what: &str| {
+            host.stack(
+                "login",
+                &format!("session required {} {what}\n", vandal.display()),
+            );
+            let seen = host
+                .player()
+                .before("exec 9</etc/passwd; export SHELL=/bin/sh LC_ALL=C")
+                .options(&["--check"])
+                .play("user alice\nopen_session\n");
+            assert_eq!(seen.results(), [SUCCESS], "{what}\n{seen}");
+            let changes = seen.starting("CHANGED open_session ");
+            changes
+                .iter()
+                .map(|line| line[21..].to_owned())
+                .collect::<Vec<_>>()
+        };
+        for (what, fact) in deeds {
+            let changes = changes(what);
+            assert!(
+                changes.iter().any(|change| change.starts_with(fact)),
+                "{what}: {changes:#?}"
+            );
+        }
+        assert_eq!(changes("nothing"), [""; 0]);
+    });
+}
+
+#[test]
+fn a_hook_finds_as_much_room_for_descriptors_as_was_asked_for() {
     on_a_bare_host(|_| {
         let host = PamHost::bare();
         host.stack(
             "login",
-            "session required pam_umask.so umask=027\nsession required pam_env.so\n",
+            &format!(
+                "session required {} descriptor\n",
+                built("pam_vandal.so").display()
+            ),
         );
-        let seen = host
-            .player()
-            .options(&["--check"])
-            .play("user alice\nopen_session\n");
-        assert_eq!(
-            seen.starting("CHANGED"),
-            ["CHANGED open_session status Umask: \"\\x090022\" -> \"\\x090027\""],
-            "{seen}"
-        );
-        host.stack("login", "auth required pam_permit.so\n");
-        let seen = host
-            .player()
-            .options(&["--check"])
-            .play("user alice\nauthenticate\n");
-        assert!(seen.starting("CHANGED").is_empty(), "{seen}");
+        // Loaded first: that takes descriptors as well.
+        let load = "user alice\nclose_session\n";
+        let seen = host.play(&format!("{load}descriptors 1\nopen_session\n"));
+        assert_eq!(seen.code, Some(0), "{seen}");
+        // Without room the vandal can't open anything, and gives up.
+        let seen = host.play(&format!("{load}descriptors 0\nopen_session\n"));
+        assert_ne!(seen.code, Some(0), "{seen}");
     });
 }
 

@@ -35,7 +35,8 @@ pub(super) fn run(context: &Context<'_>) -> Result<Reply, Failure> {
     match status.code() {
         Some(0) => Ok(Reply::done(
             json!({ "drained": true, "messages": lines }),
-            "Nothing is left in new; `mfa-admin notify queue` shows what waits.",
+            // Not that nothing is left: another drain may be at work.
+            "The courier is done; `mfa-admin notify queue` shows what waits.",
         )),
         Some(TRY_AGAIN) => Err(Failure::failed(
             format!("not everything could be delivered, and is tried again later: {last}"),

@@ -24,7 +24,8 @@ pub(super) fn run(
     let user = context.person(name)?.user;
     // A damaged record can be removed as well.
     let record = match house.store.record(Subject::User(&user)) {
-        Ok(None) => return Err(no_such_user(user.as_str())),
+        // A removal that was interrupted is finished.
+        Ok(None) if !house.store.has_state(&user)? => return Err(no_such_user(user.as_str())),
         Ok(record) => record,
         Err(error @ StoreError::Content { .. }) => {
             context.output.warn(&error.to_string());

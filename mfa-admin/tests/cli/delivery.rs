@@ -537,7 +537,7 @@ fn draining_shows_what_the_courier_says_and_how_it_ended() {
     host.courier_drains("printf 'one\\n\\033[2Jtwo\\n' >&2; exit 0");
     let run = host.run("notify drain").expect(0);
     assert_eq!(run.err, "one\n\\u{1b}[2Jtwo\n");
-    assert!(run.out.contains("Nothing is left in new"), "{}", run.out);
+    assert!(run.out.contains("The courier is done"), "{}", run.out);
     let answer = host.run("--json notify drain").expect(0).json();
     assert_eq!(answer["drained"], true);
     assert_eq!(

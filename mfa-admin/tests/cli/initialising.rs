@@ -91,6 +91,39 @@ fn init_completes_what_was_interrupted() {
 }
 
 #[test]
+fn init_uses_the_folder_that_an_interrupted_one_has_left() {
+    needs_root!();
+    let host = Host::new();
+    let (credentials, half) = (host.path("credentials"), host.path(".new-credentials"));
+    std::fs::rename(&credentials, &half).unwrap();
+    std::fs::set_permissions(&half, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let run = host.run("--json init --no-user").expect(0);
+    assert_eq!(run.json()["changed"], true);
+    assert!(!half.exists());
+    let mode = std::fs::metadata(&credentials)
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o7777, 0o750);
+}
+
+#[test]
+fn init_takes_no_folder_that_somebody_else_has_left() {
+    needs_root!();
+    let host = Host::new();
+    let (credentials, half) = (host.path("credentials"), host.path(".new-credentials"));
+    std::fs::rename(&credentials, &half).unwrap();
+    std::os::unix::fs::chown(&half, Some(65534), None).unwrap();
+    let run = host.run("init --no-user").expect(4);
+    assert!(
+        run.err.contains(".new-credentials") && run.err.contains("uid 65534"),
+        "{}",
+        run.err
+    );
+    assert!(!credentials.exists());
+}
+
+#[test]
 fn a_password_that_mail_needs_is_named_until_it_is_set() {
     needs_root!();
     let host = Host::new();

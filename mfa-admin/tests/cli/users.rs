@@ -309,6 +309,21 @@ fn removing_does_not_open_the_door_unless_that_is_meant() {
 }
 
 #[test]
+fn a_removal_that_was_interrupted_can_be_finished() {
+    needs_root!();
+    let host = Host::enrolled("root");
+    let (record, state) = (
+        host.path("store/users/root.toml"),
+        host.path("store/state/root"),
+    );
+    let half = host.path("store/users/%new-root");
+    std::fs::rename(&record, &half).unwrap();
+    host.run("user remove root --yes").expect(0);
+    assert!(!half.exists() && !state.exists());
+    host.run("user remove root --yes").expect(3);
+}
+
+#[test]
 fn a_damaged_record_is_named_in_the_list_and_can_be_removed() {
     needs_root!();
     let host = Host::new();

@@ -10,13 +10,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::{FlockArg, OFlag};
 use nix::sys::stat::{FileStat, fstat, major, minor};
 use nix::sys::uio::{pread, pwrite};
 use nix::unistd::{fdatasync, fsync, ftruncate};
 use sha2::{Digest, Sha256};
 
-use super::{FileError, Folder, Privacy, Problem};
+use super::{FileError, Folder, FolderLock, Locked, Privacy, Problem};
 
 /// Size of the whole file, bytes.
 pub const BLOCK_SIZE: usize = 2 * SLOT_SIZE;
@@ -90,7 +90,7 @@ impl From<FileError> for BlockError {
 /// An open block, locked for this process until it is dropped.
 #[derive(Debug)]
 pub struct Block {
-    file: Flock<OwnedFd>,
+    file: Locked<OwnedFd>,
     path: PathBuf,
     slots: [Option<Slot>; 2],
 }
@@ -113,6 +113,22 @@ impl Folder {
         let mut bytes = encode_slot(0, payload).ok_or_else(too_large)?;
         bytes.extend(encode_slot(1, payload).ok_or_else(too_large)?);
         Ok(self.create_file(name, 0o600, &bytes)?)
+    }
+
+    /// Waits for the folder's own lock, as [`Folder::lock`] does, at most as long as `patience`.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses, or somebody else has it locked.
+    pub fn lock_within(&self, patience: Duration) -> Result<FolderLock, BlockError> {
+        let fail = |errno| BlockError::File(FileError::system(&self.path, errno));
+        let mut waited = Duration::ZERO;
+        lock(self.reopen().map_err(fail)?, patience, &mut waited)
+            .map_err(fail)?
+            .map(FolderLock::new)
+            .map_err(|fd| BlockError::Busy {
+                holder: lock_holder(&fd),
+            })
     }
 
     /// Opens a block and waits for its lock, at most as long as `patience`.
@@ -238,10 +254,10 @@ fn lock(
     mut fd: OwnedFd,
     patience: Duration,
     waited: &mut Duration,
-) -> Result<Result<Flock<OwnedFd>, OwnedFd>, Errno> {
+) -> Result<Result<Locked<OwnedFd>, OwnedFd>, Errno> {
     let mut pause = FIRST_PAUSE;
     loop {
-        match Flock::lock(fd, FlockArg::LockExclusiveNonblock) {
+        match Locked::lock(fd, FlockArg::LockExclusiveNonblock) {
             Ok(locked) => return Ok(Ok(locked)),
             Err((back, Errno::EWOULDBLOCK | Errno::EINTR)) => fd = back,
             Err((_, errno)) => return Err(errno),

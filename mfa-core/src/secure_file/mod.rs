@@ -4,6 +4,7 @@
 
 mod block;
 mod drop_box;
+mod lock;
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -12,13 +13,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat, readlinkat, renameat};
+use nix::fcntl::{AT_FDCWD, AtFlags, FlockArg, OFlag, openat, readlinkat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, fchown, fsync, linkat, unlinkat};
 use zeroize::Zeroizing;
 
 pub use block::{BLOCK_SIZE, Block, BlockError, MAX_PAYLOAD};
 pub use drop_box::DropBox;
+pub use lock::Locked;
 
 /// Nothing that we keep is larger.
 pub const MAX_FILE_SIZE: usize = 64 * 1024;
@@ -473,7 +475,8 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// The system refuses; the old file is then still there.
+    /// The system refuses; the old file is then still there, unless it was the folder that could not be synced at the
+    /// end: the new one is in its place then, for as long as the power stays on.
     pub fn replace(
         &self,
         name: &str,
@@ -553,16 +556,21 @@ impl Folder {
     /// The system refuses.
     pub fn lock(&self) -> Result<FolderLock, FileError> {
         let fail = |errno| FileError::system(&self.path, errno);
-        // A description of its own: flock(2) does not exclude copies of one descriptor.
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let mut fd = openat(&self.fd, ".", flags, Mode::empty()).map_err(fail)?;
+        let mut fd = self.reopen().map_err(fail)?;
         loop {
-            match Flock::lock(fd, FlockArg::LockExclusive) {
-                Ok(lock) => return Ok(FolderLock { _lock: lock }),
+            match Locked::lock(fd, FlockArg::LockExclusive) {
+                Ok(lock) => return Ok(FolderLock::new(lock)),
                 Err((back, Errno::EINTR)) => fd = back,
                 Err((_, errno)) => return Err(fail(errno)),
             }
         }
+    }
+
+    /// A description of its own: flock(2) does not exclude copies of one descriptor, and reading moves the place in
+    /// the folder.
+    fn reopen(&self) -> Result<OwnedFd, Errno> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        openat(&self.fd, ".", flags, Mode::empty())
     }
 
     /// The names in the folder, sorted.
@@ -577,10 +585,13 @@ impl Folder {
     /// As many names, sorted, as are wanted at most: whichever the system gives first.
     fn some_names(&self, most: usize) -> Result<Vec<OsString>, FileError> {
         let fail = |errno| FileError::system(&self.path, errno);
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        // A descriptor of its own: reading moves the place in the folder.
-        let fd = openat(&self.fd, ".", flags, Mode::empty()).map_err(fail)?;
-        let mut dir = nix::dir::Dir::from_fd(fd).map_err(fail)?;
+        let fd = self.reopen().map_err(fail)?;
+        let number = fd.as_raw_fd();
+        let mut dir = nix::dir::Dir::from_fd(fd).map_err(|errno| {
+            // It is left open there, in a host that may live long.
+            let _ = nix::unistd::close(number);
+            fail(errno)
+        })?;
         let mut found = Vec::new();
         for entry in dir.iter() {
             let entry = entry.map_err(fail)?;
@@ -611,7 +622,13 @@ impl AsFd for Folder {
 /// A folder's exclusive lock, released when dropped.
 #[derive(Debug)]
 pub struct FolderLock {
-    _lock: Flock<OwnedFd>,
+    _lock: Locked<OwnedFd>,
+}
+
+impl FolderLock {
+    fn new(lock: Locked<OwnedFd>) -> Self {
+        Self { _lock: lock }
+    }
 }
 
 /// Whether so many descriptors are free: a caller of su may have left hardly any.

@@ -371,6 +371,18 @@ fn a_locked_block_is_busy_and_the_holder_is_named() {
 }
 
 #[test]
+fn a_folders_lock_is_waited_for_no_longer_than_one_has_patience() {
+    let place = place();
+    let patience = Duration::from_millis(20);
+    let held = place.folder.lock().unwrap();
+    let error = place.folder.lock_within(patience).unwrap_err();
+    let holder = Some(i32::try_from(std::process::id()).unwrap());
+    assert_eq!(error, BlockError::Busy { holder });
+    drop(held);
+    assert!(place.folder.lock_within(patience).is_ok());
+}
+
+#[test]
 fn whoever_waited_for_a_block_that_was_exchanged_gets_the_new_one() {
     let place = place();
     place.folder.create_block("state", b"old").unwrap();

@@ -76,12 +76,7 @@ impl FileStore {
         let text = self.to_readable_text(user, &record)?;
         self.create_state(user)?;
         self.users
-            .replace(
-                &name,
-                &format!("%new-{}", user.file_name()),
-                0o600,
-                text.as_bytes(),
-            )
+            .replace(&name, &temporary_name(user), 0o600, text.as_bytes())
             .map_err(StoreError::from)?;
         Ok(answer)
     }
@@ -118,18 +113,20 @@ impl FileStore {
         Ok(())
     }
 
-    /// Removes a user's record, then the state; whether there was a record.
+    /// Removes a user's record, then the state, and what an interrupted writer has left of a record; whether there was
+    /// either.
     ///
     /// # Errors
     ///
     /// The system refuses.
     pub fn remove(&self, user: &UserName) -> Result<bool, StoreError> {
         let _lock = self.users.lock()?;
-        let existed = self.users.remove_if_present(&record_name(user))?;
+        let had_record = self.users.remove_if_present(&record_name(user))?;
+        self.users.remove_if_present(&temporary_name(user))?;
         self.users.sync()?;
-        self.state.remove_if_present(user.file_name())?;
+        let had_state = self.state.remove_if_present(user.file_name())?;
         self.state.sync()?;
-        Ok(existed)
+        Ok(had_record || had_state)
     }
 
     /// A user's state; `None` where there is none yet.
@@ -227,4 +224,9 @@ impl FileStore {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// What a record is called until it is whole.
+fn temporary_name(user: &UserName) -> String {
+    format!("%new-{}", user.file_name())
 }

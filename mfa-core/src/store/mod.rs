@@ -268,6 +268,8 @@ impl FileStore {
         let name = user.file_name();
         let mut block = match self.state.lock_block(name, PATIENCE) {
             Err(error) if error.is_missing() => {
+                // Under the lock of who removes users: else a state could be made of one who is gone by then.
+                let _lock = self.users.lock_within(PATIENCE)?;
                 if self.read_record(user)?.is_none() {
                     // Removed while the prompt was open: nothing is to be left of the user.
                     step(None, &mut LoginState::default());
