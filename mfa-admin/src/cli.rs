@@ -70,6 +70,9 @@ pub(crate) enum Command {
     /// What logins leave behind: used codes, failures, locks
     #[command(subcommand, arg_required_else_help = true)]
     State(StateCommand),
+    /// Recovery codes
+    #[command(subcommand, arg_required_else_help = true)]
+    Recovery(RecoveryCommand),
     /// Codes, for scripts
     #[command(subcommand, arg_required_else_help = true)]
     Code(CodeCommand),
@@ -385,6 +388,22 @@ pub(crate) enum StateCommand {
     },
     /// Clear used codes from the future, after the clock was wrong
     SetClock(NameArgs),
+}
+
+/// `recovery`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RecoveryCommand {
+    /// Make ten new codes, show them once, void those from before
+    Generate {
+        /// For whom
+        #[arg(value_parser = name)]
+        name: String,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Show how many codes are left
+    Status(NameArgs),
 }
 
 /// `code`.

@@ -25,6 +25,7 @@ use crate::context::{Context, require_root};
 use crate::error::Failure;
 use crate::output::{Reply, shown, wrap};
 use crate::record_view::{duration, methods, moment};
+use crate::recovery::Remaining;
 
 /// Stands for the reference, which is another one each time.
 const REFERENCE: &str = "K7QM";
@@ -90,6 +91,8 @@ struct Walk {
     account: Option<(&'static str, &'static str)>,
     /// What counts, where a code is asked for.
     methods: Vec<Method>,
+    /// A recovery code lets in, whatever stands against other codes.
+    is_recoverable: bool,
 }
 
 impl Walk {
@@ -162,8 +165,8 @@ pub(crate) fn run(context: &Context<'_>, arguments: &ExplainArgs) -> Result<Repl
         let request = request(arguments, account.clone());
         walk_login(context, &ground, &request, &mut walk);
     }
-    let by = walk.methods.first().copied().unwrap_or(Method::App);
-    let (prediction, reason) = walk.end.unwrap_or((Prediction::Challenge, by.as_str()));
+    let by = walk.methods.first().map_or("recovery", |by| by.as_str());
+    let (prediction, reason) = walk.end.unwrap_or((Prediction::Challenge, by));
     let name = account.map_or_else(
         || arguments.name.clone(),
         |account| account.name.to_string(),
@@ -174,6 +177,7 @@ pub(crate) fn run(context: &Context<'_>, arguments: &ExplainArgs) -> Result<Repl
         "from": arguments.from,
         "decision": prediction.word(),
         "reason": reason,
+        "recovery": walk.is_recoverable,
         "account": walk.account.map_or(Value::Null, |(decision, reason)| {
             json!({ "decision": decision, "reason": reason })
         }),
@@ -220,6 +224,9 @@ fn text(
     let result = match prediction {
         Prediction::Challenge => "a code is asked for, and a right one lets in.".to_owned(),
         Prediction::Skip => format!("let in without a code ({reason})."),
+        Prediction::Deny | Prediction::Unavailable if walk.is_recoverable => {
+            format!("refused ({reason}), except with a recovery code.")
+        }
         Prediction::Deny => {
             format!("refused ({reason}). The person sees the usual prompt, and no code is right.")
         }
@@ -368,10 +375,12 @@ fn walk_login(context: &Context<'_>, ground: &Ground, request: &LoginRequest, wa
             walk.stop("policy", Prediction::Skip, word, message);
         }
         Decision::Challenge(usable) => {
-            walk.ok(
-                "policy",
-                format!("asked for a code of: {}", methods(&usable)),
-            );
+            let what = if usable.is_empty() {
+                "a recovery code; nothing else counts here".to_owned()
+            } else {
+                format!("a code of: {}", methods(&usable))
+            };
+            walk.ok("policy", format!("asked for {what}"));
             walk.methods = usable;
         }
     }
@@ -628,6 +637,36 @@ fn skip(reason: SkipReason) -> (&'static str, &'static str) {
     }
 }
 
+/// What a recovery code would come to.
+fn walk_recovery(state: &LoginState, record: &UserRecord, config: &Config, walk: &mut Walk) {
+    // Who is refused whatever is typed is refused with a recovery code as well.
+    if walk.end.is_some() {
+        return;
+    }
+    let Some(set) = &record.recovery else {
+        return walk.note("recovery", "no recovery codes");
+    };
+    let remaining = Remaining::in_state(state, set, config);
+    let text = remaining.text(record);
+    if remaining.left > 0 && remaining.verdict == Verdict::Evaluate {
+        walk.is_recoverable = true;
+        walk.ok(
+            "recovery",
+            format!("{text}; each lets in once, also while other codes don't"),
+        );
+    } else if walk.methods.is_empty() {
+        let reason = match remaining.verdict {
+            Verdict::Evaluate => "not_enrolled",
+            Verdict::Throttled(_) => "throttled",
+            Verdict::Locked(_) => "locked",
+            Verdict::Disabled => "disabled",
+        };
+        walk.stop("recovery", Prediction::Deny, reason, text);
+    } else {
+        walk.note("recovery", text);
+    }
+}
+
 /// What stands against a right code: failures, the clock, secrets that don't open.
 fn walk_state(
     context: &Context<'_>,
@@ -643,6 +682,7 @@ fn walk_state(
     let now = context.now();
     state.advance(&now);
     let name = shown(user.as_str());
+    walk_recovery(&state, record, &ground.config, walk);
     let count = state.codes.in_row;
     match throttle::admit(&state.codes, state.now(), &Limits::from(&ground.config)) {
         Verdict::Evaluate => walk.ok(

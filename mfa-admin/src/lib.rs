@@ -25,6 +25,7 @@ mod output;
 pub mod probe;
 mod qr;
 mod record_view;
+mod recovery;
 mod state;
 mod user;
 
@@ -66,6 +67,7 @@ fn run(cli: &Cli, output: &Output) -> Result<Reply, Failure> {
         Command::User(command) => user::run(&context, command),
         Command::App(command) => app::run(&context, command),
         Command::Device(command) => device::run(&context, command),
+        Command::Recovery(command) => recovery::run(&context, command),
         Command::State(command) => state::run(&context, command),
         Command::Code(command) => code::run(&context, command),
         Command::Credential(command) => credential::run(&context, command),

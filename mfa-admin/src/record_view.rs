@@ -1,9 +1,12 @@
 //! Records as people and programs see them: everything but what is sealed.
 
+use std::time::Duration;
+
 use mfa_core::clock::rfc3339;
 use mfa_core::device::DeviceId;
-use mfa_core::record::{App, Device, EmailAddress, Method, UserRecord};
+use mfa_core::record::{App, Device, EmailAddress, Method, Recovery, UserRecord};
 use mfa_core::state::LoginState;
+use mfa_core::throttle::Verdict;
 use serde_json::{Map, Value, json};
 
 /// A record with its own keys, without secrets and hashes.
@@ -28,6 +31,7 @@ pub(crate) fn record(record: &UserRecord, here: Option<DeviceId>) -> Value {
     put("telegram", json!(record.telegram));
     put("devices", devices(record, here));
     put("apps", apps(record, None));
+    put("recovery", recovery(record));
     Value::Object(document)
 }
 
@@ -77,6 +81,42 @@ pub(crate) fn last_used(app: &App, state: &LoginState) -> Option<String> {
     Some(rfc3339(step.saturating_mul(u64::from(*app.period.get()))))
 }
 
+/// The set of recovery codes, without what is kept of the codes; null where there is none.
+pub(crate) fn recovery(record: &UserRecord) -> Value {
+    record.recovery.as_ref().map_or(Value::Null, |set| {
+        json!({
+            "set": set.set.get(),
+            "generated": generated(set),
+            "codes": set.hashes.len(),
+        })
+    })
+}
+
+/// When a set of recovery codes was made, where the record says so.
+pub(crate) fn generated(set: &Recovery) -> Option<String> {
+    set.generated.as_ref().map(ToString::to_string)
+}
+
+/// What failures mean for the next answer, in a word, and how long.
+pub(crate) fn standing(verdict: Verdict) -> (&'static str, Option<Duration>) {
+    match verdict {
+        Verdict::Evaluate => ("open", None),
+        Verdict::Throttled(left) => ("throttled", Some(left)),
+        Verdict::Locked(left) => ("locked", Some(left)),
+        Verdict::Disabled => ("disabled", None),
+    }
+}
+
+/// The same behind a count of failures, for people.
+pub(crate) fn verdict_words(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Evaluate => String::new(),
+        Verdict::Throttled(left) => format!(", no answer is looked at for {} yet", duration(left)),
+        Verdict::Locked(left) => format!(", locked for {} yet", duration(left)),
+        Verdict::Disabled => ", disabled until `mfa-admin user unlock`".to_owned(),
+    }
+}
+
 /// The methods as they stand on a line.
 pub(crate) fn methods(methods: &[Method]) -> String {
     if methods.is_empty() {
@@ -99,7 +139,7 @@ pub(crate) fn moment(rfc3339: &str) -> String {
 }
 
 /// A length of time in words, rounded up: nobody is to come back too early.
-pub(crate) fn duration(length: std::time::Duration) -> String {
+pub(crate) fn duration(length: Duration) -> String {
     let seconds = length.as_millis().div_ceil(1000);
     let (count, unit) = if seconds <= 120 {
         (seconds, "second")
@@ -118,7 +158,6 @@ pub(crate) fn duration(length: std::time::Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn times_are_short_and_never_too_short() {

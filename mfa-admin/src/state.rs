@@ -5,7 +5,7 @@ use mfa_core::clock::rfc3339;
 use mfa_core::record::UserRecord;
 use mfa_core::request::UserName;
 use mfa_core::state::{AcceptedStep, LoginState};
-use mfa_core::store::{Store, Subject};
+use mfa_core::store::{Store, Subject, UsedMarks};
 use serde_json::json;
 
 use crate::ask;
@@ -60,14 +60,28 @@ fn reset(context: &Context<'_>, name: &str, is_agreed: bool) -> Result<Reply, Fa
     let name = shown(user.as_str());
     ask::confirm(
         &format!(
-            "Forget failures, locks and used codes of {name}? A code of the last minute is good again."
+            "Forget failures, locks and used codes of {name}? A code of the last minute is good again; used recovery \
+             codes are not."
         ),
         is_agreed,
     )?;
-    house.store.reset_state(&user)?;
+    let marks = house.store.reset_state(&user)?;
+    if marks == UsedMarks::Lost {
+        context.output.warn(&format!(
+            "the state no longer told which recovery codes of {name} were used, so all of them count as used; \
+             `mfa-admin recovery generate {name}` makes new ones"
+        ));
+    }
     context.log_change(Event::StateReset, Some(&user), &Entry::default());
     notice::tell_user(context, &house, &user, Change::of(Event::StateReset));
-    let document = json!({ "changed": true, "user": user.as_str() });
+    let document = json!({
+        "changed": true,
+        "user": user.as_str(),
+        "recovery_codes": match marks {
+            UsedMarks::Kept => "kept",
+            UsedMarks::Lost => "void",
+        },
+    });
     Ok(Reply::done(
         document,
         format!("Made the login state of {name} anew."),

@@ -249,8 +249,11 @@ fn resume(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
 /// Clears failures, locks and the count of codes that were sent; whether there was anything to clear. A code
 /// that is on its way stays good.
 fn clear_failures(house: &House, user: &UserName) -> Result<bool, Failure> {
-    let has_failures =
-        |state: &LoginState| state.codes != Failures::default() || state.sends != Sends::default();
+    let has_failures = |state: &LoginState| {
+        state.codes != Failures::default()
+            || state.recovery != Failures::default()
+            || state.sends != Sends::default()
+    };
     // Most have none: their states are not written.
     if !house
         .store
@@ -266,6 +269,7 @@ fn clear_failures(house: &House, user: &UserName) -> Result<bool, Failure> {
             is_changed = has_failures(state);
             // The window too: whoever is unlocked is to get in now.
             state.codes = Failures::default();
+            state.recovery = Failures::default();
             state.sends = Sends::default();
         })?;
     Ok(is_changed)

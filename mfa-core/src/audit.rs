@@ -80,6 +80,8 @@ events! {
     Challenge = 1004, "challenge", Info, Info;
     /// A right code.
     Accepted = 2001, "accepted", Success, Info;
+    /// A right recovery code.
+    AcceptedWithRecoveryCode = 2002, "accepted_with_recovery_code", Success, Info;
     /// Let by without a code.
     Skipped = 2003, "skipped", Info, Info;
     /// A wrong code, or an answer that is none.
@@ -146,6 +148,8 @@ events! {
     DeviceAssigned = 3021, "device_assigned", Success, Info;
     /// A user was taken off a device.
     DeviceRevoked = 3022, "device_revoked", Success, Info;
+    /// A set of recovery codes was made, in the place of the one before.
+    RecoveryGenerated = 3031, "recovery_generated", Success, Info;
     /// A login state was made anew.
     StateReset = 3041, "state_reset", Success, Info;
     /// Steps from the future were cleared.

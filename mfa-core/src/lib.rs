@@ -20,6 +20,7 @@ pub mod notice;
 pub mod otp;
 pub mod policy;
 pub mod record;
+pub mod recovery;
 pub mod request;
 pub mod seal;
 pub mod secure_file;

@@ -3,6 +3,7 @@
 
 mod account;
 mod judge;
+mod recovery;
 
 pub use account::{
     AccountOutcome, SessionPorts, check_account, note_user, open_session, pass_by_account,
@@ -18,6 +19,7 @@ use crate::notice::{self, Notices};
 use crate::otp::{Code, TypedAnswer};
 use crate::policy::{self, Decision, DenyReason};
 use crate::record::{Method, UserRecord};
+use crate::recovery::RecoveryCode;
 use crate::request::LoginRequest;
 use crate::seal::SealingKey;
 use crate::secure_file::{self, BlockError};
@@ -122,6 +124,7 @@ impl Setting<'_> {
 /// What was typed at one prompt.
 enum Reply {
     Code(Code),
+    Recovery(RecoveryCode),
     /// A code is to be sent: by this method, or by the first that sends.
     Wish(Option<Method>),
     /// Something as long as a code, which sshd keeps from us.
@@ -277,7 +280,14 @@ impl<'a, 'p> Login<'a, 'p> {
                 self.store_is_unusable(&error.into());
                 subject = decoy;
             }
+            if crate::recovery::TYPED.contains(&length) && !matches!(reply, Reply::Recovery(_)) {
+                crate::recovery::spend();
+            }
             let noticed = match reply {
+                Reply::Recovery(code) => match self.judge_recovery(subject, &code, attempt) {
+                    Ok(()) => return LoginOutcome::Accepted,
+                    Err(noticed) => noticed,
+                },
                 Reply::Code(code) => match self.judge(subject, &code, attempt) {
                     Ok(()) => return LoginOutcome::Accepted,
                     Err(noticed) => noticed,
@@ -354,7 +364,8 @@ impl<'a, 'p> Login<'a, 'p> {
         self.report_deliveries(&reports);
         let length = answer.len();
         let is_dummy = answer.is_repetition_of(SSHD_DUMMY_PASSWORD);
-        if is_dummy && answer.is_as_long_as_a_code() {
+        let is_as_long = answer.is_as_long_as_a_code() || answer.is_as_long_as_a_recovery_code();
+        if is_dummy && is_as_long {
             return Ok((Reply::Dummy, length));
         }
         if !is_dummy && self.ports.prompt.is_password(&answer) {
@@ -364,7 +375,12 @@ impl<'a, 'p> Login<'a, 'p> {
         if let Some(wish) = self.wish(&answer) {
             return Ok((wish, length));
         }
-        let reply = answer.as_code().map_or(Reply::NotACode, Reply::Code);
+        let reply = match answer.as_code() {
+            Some(code) => Reply::Code(code),
+            None => answer
+                .as_recovery_code()
+                .map_or(Reply::NotACode, Reply::Recovery),
+        };
         Ok((reply, length))
     }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hex;
 use crate::record::{Algorithm, App, Method};
+use crate::recovery::RecoveryCode;
 use crate::request::UserName;
 use crate::seal::{SealError, SealingKey};
 
@@ -66,6 +67,18 @@ impl TypedAnswer {
     #[must_use]
     pub fn is_as_long_as_a_code(&self) -> bool {
         (6..=8).contains(&self.0.len())
+    }
+
+    /// Whether it is as long as a recovery code, with hyphens as they are shown or without.
+    #[must_use]
+    pub fn is_as_long_as_a_recovery_code(&self) -> bool {
+        matches!(self.0.len(), 13 | 15)
+    }
+
+    /// The recovery code it is shaped like.
+    #[must_use]
+    pub fn as_recovery_code(&self) -> Option<RecoveryCode> {
+        RecoveryCode::parse(&self.0)
     }
 
     /// The code it is shaped like: 6 to 8 ASCII digits, with blanks and hyphens between them.

@@ -53,7 +53,7 @@ pub enum Decision {
     Deny(DenyReason),
     /// Let by.
     Skip(SkipReason),
-    /// Ask; one of these counts.
+    /// Ask; one of these counts, and a recovery code where there are some.
     Challenge(Vec<Method>),
 }
 
@@ -84,7 +84,8 @@ pub fn decide(
         Err(Bar::Skip(reason)) => return Decision::Skip(reason),
     };
     let usable = usable_methods(record, channels);
-    if !usable.is_empty() {
+    // Used up or not: who once had recovery codes is never let by for want of something else.
+    if !usable.is_empty() || record.recovery.is_some() {
         return Decision::Challenge(usable);
     }
     // Whoever has had codes sent is asked for one, also when this host no longer delivers.
@@ -285,6 +286,40 @@ mod tests {
                 assert_eq!(outcome(change, nullok), (decision.clone(), account));
             }
         }
+    }
+
+    #[test]
+    fn who_has_recovery_codes_is_asked_and_never_let_by() {
+        let set = crate::record::Recovery::generate(0).unwrap().0;
+        let alone = |r: &mut UserRecord| {
+            r.apps.clear();
+            r.enrolled_once = false;
+            r.recovery = Some(set.clone());
+        };
+        for nullok in [false, true] {
+            assert_eq!(outcome(alone, nullok).0, Decision::Challenge(vec![]));
+        }
+        let both = |r: &mut UserRecord| r.recovery = Some(set.clone());
+        assert_eq!(
+            outcome(both, false).0,
+            Decision::Challenge(vec![Method::App])
+        );
+        let suspended = |r: &mut UserRecord| {
+            alone(r);
+            r.suspended = "left".into();
+        };
+        let elsewhere = |r: &mut UserRecord| {
+            alone(r);
+            r.devices.clear();
+        };
+        assert_eq!(
+            outcome(suspended, true).0,
+            Decision::Deny(DenyReason::Suspended)
+        );
+        assert_eq!(
+            outcome(elsewhere, true).0,
+            Decision::Deny(DenyReason::WrongDevice)
+        );
     }
 
     #[test]

@@ -172,6 +172,24 @@ checked!(
     "is no id of an app; it is 8 hexadecimal digits"
 );
 
+checked!(
+    /// What names a set of recovery codes in the login state: 8 hexadecimal digits, random.
+    SetId(String), shown: true, |text| text.len() == 8 && hex::decode(text).is_some(),
+    "is no id of a set; it is 8 hexadecimal digits"
+);
+
+checked!(
+    /// The salt of a set of recovery codes: 16 bytes.
+    Salt(String), shown: false, |text| text.len() == 32 && hex::decode(text).is_some(),
+    "this is no salt of recovery codes; it is 32 hexadecimal digits. Make new codes: `mfa-admin recovery generate`"
+);
+
+checked!(
+    /// What is kept of a recovery code: 32 bytes of argon2id.
+    CodeHash(String), shown: false, |text| text.len() == 64 && hex::decode(text).is_some(),
+    "this is no hash of a recovery code; it is 64 hexadecimal digits. Make new codes: `mfa-admin recovery generate`"
+);
+
 impl AppId {
     /// The id of a secret and its shape in the hands of one user: the same whenever it is enrolled, so that a step which was
     /// accepted stays used when an app is removed and enrolled again, or twice. Nobody without the key can
@@ -244,17 +262,20 @@ impl App {
     }
 }
 
-/// Recovery codes (later): kept and passed on unchanged.
+/// A set of recovery codes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recovery {
-    /// Names the set.
-    pub set: String,
+    /// Names the set: marks of another set in the login state don't count.
+    pub set: SetId,
+    /// Since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generated: Option<Datetime>,
     /// Salt of all hashes.
-    pub salt: String,
-    /// argon2id hashes.
-    #[serde(deserialize_with = "at_most::<_, _, MAX_RECOVERY_CODES>")]
-    pub hashes: Vec<String>,
+    pub salt: Salt,
+    /// What is kept of each code.
+    #[serde(deserialize_with = "some_hashes")]
+    pub hashes: Vec<CodeHash>,
 }
 
 /// What the administrator decides about a user.
@@ -327,6 +348,16 @@ where
         )));
     }
     Ok(entries)
+}
+
+fn some_hashes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<CodeHash>, D::Error> {
+    let hashes = at_most::<_, _, MAX_RECOVERY_CODES>(deserializer)?;
+    if hashes.is_empty() {
+        return Err(Error::custom(
+            "a set without codes is none; remove [recovery], or write 1 to 16 hashes",
+        ));
+    }
+    Ok(hashes)
 }
 
 /// The moment as records write it.
@@ -467,8 +498,9 @@ period = 30
 enrolled = 2026-11-20T09:00:00Z
 [recovery]
 set = "c41d77e0"
-salt = "…"
-hashes = ["…"]
+generated = 2026-11-20T09:00:00Z
+salt = "00112233445566778899aabbccddeeff"
+hashes = ["00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"]
 "#;
 
     fn alice() -> UserName {
@@ -544,6 +576,73 @@ hashes = ["…"]
             error(&EXAMPLE.replace("approved = true\n", "approved = true\napproved = true\n"))
                 .contains("duplicate key")
         );
+    }
+
+    #[test]
+    fn broken_recovery_codes_are_named_by_line_and_never_shown() {
+        let hash = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+        let salt = "salt = \"00112233445566778899aabbccddeeff\"";
+        for (from, to, expected) in [
+            (
+                "\"c41d77e0\"",
+                "\"c41d77e\"",
+                "23:7: \"c41d77e\" is no id of a set; it is 8 hexadecimal digits",
+            ),
+            (
+                "\"c41d77e0\"",
+                "\"../x.txt\"",
+                "23:7: \"../x.txt\" is no id of a set",
+            ),
+            (
+                salt,
+                "salt = \"\"",
+                "25:8: this is no salt of recovery codes; it is 32 hexadecimal digits",
+            ),
+            (
+                salt,
+                "salt = \"00112233445566778899aabbccddeefg\"",
+                "25:8: this is no salt",
+            ),
+            (salt, "salt = 7", "25:8: "),
+            (salt, "", "22:1: `salt` is missing"),
+            (
+                hash,
+                "0011",
+                "26:10: this is no hash of a recovery code; it is 64 hexadecimal digits",
+            ),
+            (hash, &"é".repeat(32), "26:10: this is no hash"),
+            (hash, &"0".repeat(60_000), "26:10: this is no hash"),
+            (
+                &format!("[\"{hash}\"]"),
+                "[]",
+                "26:10: a set without codes is none",
+            ),
+            (&format!("[\"{hash}\"]"), "\"\"", "26:10: "),
+            ("generated = 2026", "generated = 0", "24:"),
+            (
+                "[recovery]",
+                "[recovery]\ncolour = 1",
+                "23:1: unknown key `colour`",
+            ),
+        ] {
+            assert!(EXAMPLE.contains(from), "{from}");
+            let error = error(&EXAMPLE.replace(from, to));
+            assert!(error.starts_with(expected), "{expected}: {error}");
+            assert!(!error.contains("ddeeff"), "{error}");
+        }
+        let many = |count| {
+            let hashes = vec![format!("\"{hash}\""); count].join(", ");
+            EXAMPLE.replace(&format!("[\"{hash}\"]"), &format!("[{hashes}]"))
+        };
+        assert!(error(&many(17)).contains("17 entries are too many; write at most 16"));
+        let most = many(16);
+        let most = UserRecord::parse(most.as_bytes(), &alice(), &[])
+            .unwrap()
+            .record;
+        assert_eq!(most.recovery.unwrap().hashes.len(), MAX_RECOVERY_CODES);
+        // When they were made need not be said.
+        let without = EXAMPLE.replace("generated = 2026-11-20T09:00:00Z\n", "");
+        UserRecord::parse(without.as_bytes(), &alice(), &[]).unwrap();
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{BootId, Moment};
 use crate::document::{self, DocumentError, IgnoreUnknown, Read};
 use crate::otp::SentCode;
-use crate::record::{App, AppId};
+use crate::record::{App, AppId, Recovery, SetId};
 use crate::throttle::{Failures, Sends};
 
 /// Steps kept at most: those of 8 apps and half as many of removed ones.
@@ -71,6 +71,19 @@ impl AcceptedStep {
     }
 }
 
+/// Which codes of a set of recovery codes were used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsedCodes {
+    /// Which set.
+    pub set: SetId,
+    /// A bit for each of its codes, the first one's the lowest.
+    pub places: u16,
+    /// The login with the last of them, until its session is opened: the user was told of that login already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<String>,
+}
+
 /// The last login that succeeded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -91,6 +104,12 @@ pub struct LoginState {
     /// Failures with app codes and delivered codes.
     #[serde(default)]
     pub codes: Failures,
+    /// Failures with recovery codes.
+    #[serde(default, skip_serializing_if = "is_none_at_all")]
+    pub recovery: Failures,
+    /// Recovery codes that were used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<UsedCodes>,
     /// Codes that were sent lately.
     #[serde(default)]
     pub sends: Sends,
@@ -115,6 +134,8 @@ impl Default for LoginState {
             version: document::VERSION,
             clock: StateClock::default(),
             codes: Failures::default(),
+            recovery: Failures::default(),
+            used: None,
             sends: Sends::default(),
             sent: None,
             told_from: None,
@@ -210,13 +231,69 @@ impl LoginState {
         }
     }
 
-    /// Notes a success.
+    /// Notes a success with an app code or one that was sent.
     pub fn succeeded(&mut self, unix_seconds: u64, from: &str) {
+        self.note_success(unix_seconds, from);
+        crate::throttle::forgive(&mut self.codes);
+    }
+
+    /// Notes a success with a recovery code. What stands against app codes stays.
+    pub fn recovered(&mut self, unix_seconds: u64, from: &str) {
+        self.note_success(unix_seconds, from);
+        crate::throttle::forgive(&mut self.recovery);
+    }
+
+    fn note_success(&mut self, unix_seconds: u64, from: &str) {
         self.last_success = Some(LastSuccess {
             at: unix_seconds,
             from: kept_address(from),
         });
-        crate::throttle::forgive(&mut self.codes);
+    }
+
+    /// Whether a code of the set was used, by its place.
+    #[must_use]
+    pub fn is_used(&self, set: &Recovery, place: usize) -> bool {
+        bit(place).is_none_or(|bit| self.used_places(set) & bit != 0)
+    }
+
+    /// Notes that a code of the set was used, in the login of this name.
+    pub fn use_code(&mut self, set: &Recovery, place: usize, login: &str) {
+        self.used = Some(UsedCodes {
+            set: set.set.clone(),
+            places: self.used_places(set) | bit(place).unwrap_or_default(),
+            told: Some(login.to_owned()),
+        });
+    }
+
+    /// Has all codes of a set count as used: nobody knows which were.
+    pub fn use_all_codes(&mut self, set: &Recovery) {
+        self.used = Some(UsedCodes {
+            set: set.set.clone(),
+            places: u16::MAX,
+            told: None,
+        });
+    }
+
+    /// How many codes of the set are good yet.
+    #[must_use]
+    pub fn codes_left(&self, set: &Recovery) -> usize {
+        let places = 0..set.hashes.len();
+        places.filter(|place| !self.is_used(set, *place)).count()
+    }
+
+    /// Whether the user was told of this login when it came in by a recovery code. Says so once.
+    #[must_use]
+    pub fn take_told(&mut self, login: &str) -> bool {
+        self.used
+            .as_mut()
+            .and_then(|used| used.told.take_if(|told| told == login))
+            .is_some()
+    }
+
+    /// What was used of this set; marks of another one don't count.
+    fn used_places(&self, set: &Recovery) -> u16 {
+        let used = self.used.as_ref().filter(|used| used.set == set.set);
+        used.map_or(0, |used| used.places)
     }
 
     /// Whether an address is the one that the user was last told of a login from.
@@ -229,6 +306,16 @@ impl LoginState {
     pub fn tell_of(&mut self, from: &str) {
         self.told_from = Some(kept_address(from));
     }
+}
+
+/// The bit of a place, which no set has more of.
+fn bit(place: usize) -> Option<u16> {
+    1_u16.checked_shl(u32::try_from(place).ok()?)
+}
+
+/// Most users never fail with a recovery code: their states have no room for that.
+fn is_none_at_all(failures: &Failures) -> bool {
+    *failures == Failures::default()
 }
 
 /// As much of an address as is kept.
@@ -345,6 +432,66 @@ mod tests {
         assert_eq!(state.steps.len(), 0);
     }
 
+    fn set(id: &str, codes: usize) -> Recovery {
+        Recovery {
+            set: SetId::parse(id).unwrap(),
+            generated: None,
+            salt: crate::record::Salt::parse("0".repeat(32)).unwrap(),
+            hashes: vec![crate::record::CodeHash::parse("0".repeat(64)).unwrap(); codes],
+        }
+    }
+
+    #[test]
+    fn a_used_recovery_code_stays_used_in_its_own_set() {
+        let mut state = LoginState::default();
+        let (first, second) = (set("00000001", 16), set("00000002", 10));
+        assert_eq!(state.codes_left(&first), 16);
+        for place in [0, 7, 15] {
+            assert!(!state.is_used(&first, place));
+            state.use_code(&first, place, "9f2c41d07be1");
+        }
+        let text = state.to_payload().unwrap();
+        let mut state = LoginState::parse(text.as_bytes(), &[]).unwrap().value;
+        let used: Vec<usize> = (0..16)
+            .filter(|place| state.is_used(&first, *place))
+            .collect();
+        assert_eq!((used, state.codes_left(&first)), (vec![0, 7, 15], 13));
+        // Marks of another set don't count, and are gone when one of this set is made.
+        assert_eq!(state.codes_left(&second), 10);
+        state.use_code(&second, 3, "9f2c41d07be1");
+        assert_eq!(
+            (state.codes_left(&second), state.codes_left(&first)),
+            (9, 16)
+        );
+        state.use_all_codes(&second);
+        assert_eq!(state.codes_left(&second), 0);
+        // No set has so many.
+        assert!(state.is_used(&first, 16) && state.is_used(&second, 99));
+    }
+
+    #[test]
+    fn the_session_of_a_recovered_login_is_told_of_once() {
+        let mut state = LoginState::default();
+        assert!(!state.take_told("9f2c41d07be1"));
+        state.use_code(&set("00000001", 10), 0, "9f2c41d07be1");
+        assert!(!state.take_told("000000000000"));
+        assert!(state.take_told("9f2c41d07be1"));
+        assert!(!state.take_told("9f2c41d07be1"));
+        assert_eq!(state.codes_left(&set("00000001", 10)), 9);
+    }
+
+    #[test]
+    fn a_state_of_before_recovery_codes_is_read_and_stays_as_it_is() {
+        let old = "version = 1\n\n[clock]\nelapsed_ms = 7\nboot = \"\"\nup_ms = 0\nwall_ms = 0\n\n[codes]\n\
+                   in_window = 0\nin_row = 2\ndisabled = false\n\n[sends]\nin_window = 0\n";
+        let state = LoginState::parse(old.as_bytes(), &[]).unwrap().value;
+        assert_eq!(
+            (state.codes.in_row, &state.recovery, &state.used),
+            (2, &Failures::default(), &None)
+        );
+        assert_eq!(state.to_payload().unwrap(), old);
+    }
+
     #[test]
     fn the_fullest_state_fits_its_slot() {
         let mut state = LoginState::default();
@@ -387,8 +534,11 @@ mod tests {
         let code = crate::otp::Code::to_send(8, 0).unwrap();
         let telegram = crate::record::Method::Telegram;
         state.sent = Some(SentCode::remember(&key, &binding, telegram, big, &code).unwrap());
+        state.recovery = state.codes.clone();
+        state.use_code(&set("00000001", 16), 15, "9f2c41d07be1");
+        state.used.as_mut().unwrap().places = u16::MAX;
         let payload = state.to_payload().unwrap();
-        // What recovery codes and hardware tokens are to need yet.
+        // What hardware tokens are to need yet.
         assert!(
             payload.len() + 200 <= MAX_PAYLOAD,
             "{} bytes",

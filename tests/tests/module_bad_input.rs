@@ -163,12 +163,18 @@ fn the_account_password_as_the_answer_is_refused_and_not_charged() {
         assert_eq!(seen.result(), AUTH_ERR, "{seen}");
         assert_eq!(seen.events("MFA-2110").len(), 0, "{seen}");
         assert_eq!(seen.prompts(), [PROMPT; 3], "{seen}");
-        // What sshd puts in the place of an answer of somebody whom it does not want, in the length of what was typed:
-        // asked about as often as a wrong code, and charged to nobody.
+        // What sshd puts in the place of an answer of somebody whom it does not want, in the length of what was typed,
+        // which may have been a code or a recovery code: asked about as often as a wrong code, and charged to nobody.
         let before = host.state("alice");
         for (dummy, id, reason) in [
             ("080a0d7f494e", "MFA-2101", "refused_by_sshd"),
-            ("080a0d7f494e434f5252454354", "MFA-2101", "not_a_code"),
+            ("080a0d7f494e434f5252454354", "MFA-2101", "refused_by_sshd"),
+            (
+                "080a0d7f494e434f5252454354080a",
+                "MFA-2101",
+                "refused_by_sshd",
+            ),
+            ("080a0d7f494e434f525245435408", "MFA-2101", "not_a_code"),
         ] {
             for (user, is_known) in [("alice", true), ("mallory", false), ("nobody-here", false)] {
                 let answers = format!("answer hex {dummy}\n").repeat(3);

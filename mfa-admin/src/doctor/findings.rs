@@ -19,6 +19,7 @@ impl Survey {
             checks.extend(self.deliveries(scope));
         }
         if self.has_states {
+            checks.extend(self.recovery(scope));
             self.states(scope, &mut checks);
         }
         if !self.strangers.is_empty() {
@@ -232,6 +233,22 @@ impl Survey {
                 "users.delivery",
                 format!("Codes that can't reach people: {}.", parts.join("; ")),
                 hint,
+            )
+        })
+    }
+
+    /// Users who will soon have nothing for the day when the phone is lost.
+    fn recovery(&self, scope: &Scope) -> Option<Check> {
+        let example = self.few_codes.example();
+        let user = example.split(" (").next().unwrap_or(example);
+        (!self.few_codes.is_empty()).then(|| {
+            Check::warn(
+                "users.recovery",
+                format!("Recovery codes run out: {}.", self.few_codes),
+                format!(
+                    "New ones void those that are left: {}.",
+                    scope.command(&format!("recovery generate {user}"))
+                ),
             )
         })
     }

@@ -11,6 +11,7 @@ use mfa_core::device::DeviceId;
 use mfa_core::otp::Authenticator;
 use mfa_core::policy::{self, Decision, DenyReason};
 use mfa_core::record::{Method, UserRecord};
+use mfa_core::recovery::FEW;
 use mfa_core::request::{self, Account, Caller, LoginRequest, UserName};
 use mfa_core::seal::SealingKey;
 use mfa_core::secure_file::{BlockError, FileError, Problem};
@@ -70,6 +71,8 @@ pub(super) struct Survey {
     /// Methods of users that this host can't deliver by, and users without an address for one.
     pub(super) undelivered: BTreeMap<&'static str, Tally>,
     pub(super) without_address: Tally,
+    /// Whose recovery codes run out, and how many are left.
+    pub(super) few_codes: Tally,
     /// Let by without a code, by `without_record = "skip"`.
     pub(super) let_by: Tally,
     /// Secrets that opened, and those that did not.
@@ -262,6 +265,14 @@ impl Surveyor<'_> {
             .any(|app| state.is_ahead_of(seconds, window, &app.id))
         {
             survey.ahead.add(name(user));
+        }
+        if let Some(set) = record.and_then(|record| record.recovery.as_ref()) {
+            let left = state.codes_left(set);
+            if left <= FEW {
+                survey
+                    .few_codes
+                    .add(format!("{} ({left} left)", name(user)));
+            }
         }
         state.advance(self.now);
         match throttle::admit(&state.codes, state.now(), &Limits::from(self.config)) {

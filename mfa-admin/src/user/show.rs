@@ -17,6 +17,7 @@ use crate::context::{Context, House, this_device};
 use crate::error::Failure;
 use crate::output::{Reply, cut, shown, table, wrap};
 use crate::record_view::{self, duration, methods, moment};
+use crate::recovery::Remaining;
 
 /// How many failures stand against a user, and whether they are too many now.
 fn standing(context: &Context<'_>, house: &House, state: &LoginState) -> (LoginState, Verdict) {
@@ -43,12 +44,19 @@ pub(super) fn show(context: &Context<'_>, name: &str) -> Result<Reply, Failure> 
     let codes = state
         .as_ref()
         .map(|(state, _)| SentCodes::of(state, &house.config, context.unix_seconds()));
+    let recovery = record.recovery.as_ref().zip(state.as_ref());
+    let recovery = recovery.map(|(set, (state, _))| Remaining::in_state(state, set, &house.config));
     let mut document = json!({ "user": record_view::record(&record, here) });
     if let Some(keys) = document.as_object_mut() {
-        let state = state_document(state.as_ref(), codes.as_ref());
+        let state = state_document(state.as_ref(), codes.as_ref(), recovery.as_ref());
         keys.insert("state".to_owned(), state);
     }
-    let mut lines = record_lines(&record, here, state.as_ref(), &house.config);
+    let mut lines = record_lines(
+        &record,
+        here,
+        (state.as_ref(), recovery.as_ref()),
+        &house.config,
+    );
     if let Some(codes) = codes.filter(|codes| codes.are_of_interest(&house.config)) {
         lines.push("Codes sent", &codes.text());
     }
@@ -136,20 +144,20 @@ impl SentCodes {
     }
 }
 
-fn state_document(state: Option<&(LoginState, Verdict)>, codes: Option<&SentCodes>) -> Value {
+fn state_document(
+    state: Option<&(LoginState, Verdict)>,
+    codes: Option<&SentCodes>,
+    recovery: Option<&Remaining>,
+) -> Value {
     let Some((state, verdict)) = state else {
         return Value::Null;
     };
-    let (standing, left) = match verdict {
-        Verdict::Evaluate => ("open", None),
-        Verdict::Throttled(left) => ("throttled", Some(left)),
-        Verdict::Locked(left) => ("locked", Some(left)),
-        Verdict::Disabled => ("disabled", None),
-    };
+    let (standing, left) = record_view::standing(*verdict);
     json!({
         "standing": standing,
-        "seconds_left": left.map(Duration::as_secs),
+        "seconds_left": left.map(|left| left.as_secs()),
         "failures_in_row": state.codes.in_row,
+        "recovery": recovery.map(Remaining::document),
         "codes_sent": codes.map(SentCodes::document),
         "last_success": state.last_success.as_ref().map(|last| json!({
             "at": rfc3339(last.at),
@@ -192,7 +200,7 @@ impl Lines {
 fn record_lines(
     record: &UserRecord,
     here: Option<DeviceId>,
-    state: Option<&(LoginState, Verdict)>,
+    (state, recovery): (Option<&(LoginState, Verdict)>, Option<&Remaining>),
     config: &Config,
 ) -> Lines {
     let mut lines = Lines::default();
@@ -214,6 +222,7 @@ fn record_lines(
     }
     push_devices(&mut lines, record, here, config);
     push_apps(&mut lines, record, state.map(|(state, _)| state));
+    lines.push("Recovery", &recovery_line(record, recovery));
     push_logins(&mut lines, state);
     lines
 }
@@ -258,11 +267,29 @@ fn push_apps(lines: &mut Lines, record: &UserRecord, state: Option<&LoginState>)
     }
 }
 
+fn recovery_line(record: &UserRecord, remaining: Option<&Remaining>) -> String {
+    match (&record.recovery, remaining) {
+        (None, _) => format!(
+            "no codes; `mfa-admin recovery generate {}` makes some",
+            shown(record.user.as_str())
+        ),
+        (Some(_), Some(remaining)) => remaining.text(record),
+        (Some(set), None) => {
+            let count = set.hashes.len();
+            format!("{count} codes were made; without a login state nobody knows what is left")
+        }
+    }
+}
+
 fn push_logins(lines: &mut Lines, state: Option<&(LoginState, Verdict)>) {
     let Some((state, verdict)) = state else {
         return lines.push("Failures", "no login state");
     };
-    let failures = format!("{} in a row{}", state.codes.in_row, verdict_words(*verdict));
+    let failures = format!(
+        "{} in a row{}",
+        state.codes.in_row,
+        record_view::verdict_words(*verdict)
+    );
     lines.push("Failures", &failures);
     let last = match &state.last_success {
         None => "never".to_owned(),
@@ -272,15 +299,6 @@ fn push_logins(lines: &mut Lines, state: Option<&(LoginState, Verdict)>) {
         Some(last) => format!("{}, from {}", moment(&rfc3339(last.at)), shown(&last.from)),
     };
     lines.push("Last success", &last);
-}
-
-fn verdict_words(verdict: Verdict) -> String {
-    match verdict {
-        Verdict::Evaluate => String::new(),
-        Verdict::Throttled(left) => format!(", no answer is looked at for {} yet", duration(left)),
-        Verdict::Locked(left) => format!(", locked for {} yet", duration(left)),
-        Verdict::Disabled => ", disabled until `mfa-admin user unlock`".to_owned(),
-    }
 }
 
 /// `user list`.

@@ -15,7 +15,8 @@ fn usage_errors_are_exit_2_as_text_and_as_json() {
         "user nonsense",
         "app enroll daemon --nonsense",
         "doctor x",
-        "recovery generate daemon",
+        "recovery",
+        "recovery generate",
     ] {
         let run = host.run(line).expect(2);
         assert!(!run.err.is_empty() && run.out.is_empty(), "{line}: {run:?}");
@@ -57,6 +58,8 @@ fn every_verb_of_root_is_exit_5_for_others_and_changes_nothing() {
         "device list daemon",
         "device revoke daemon this --yes",
         "state show daemon",
+        "recovery generate daemon --yes",
+        "recovery status daemon",
         "state reset daemon --yes",
         "state set-clock daemon",
         "code send daemon",
@@ -116,6 +119,7 @@ fn the_verbs_of_the_manual_are_in_the_help_and_no_others() {
         "app",
         "device",
         "state",
+        "recovery",
         "code",
         "credential",
         "notify",
@@ -123,7 +127,7 @@ fn the_verbs_of_the_manual_are_in_the_help_and_no_others() {
         assert!(help.contains(&format!("\n  {noun} ")), "{noun}: {help}");
         assert_fits(&host.run(&format!("{noun} --help")).expect(0).out);
     }
-    for noun in ["recovery", "seal", "import", "export"] {
+    for noun in ["seal", "import", "export"] {
         assert!(!help.contains(&format!("\n  {noun} ")), "{noun}");
     }
     assert_fits(&help);
@@ -146,6 +150,8 @@ fn the_verbs_of_the_manual_are_in_the_help_and_no_others() {
         "device list",
         "device revoke",
         "state show",
+        "recovery generate",
+        "recovery status",
         "state reset",
         "state set-clock",
         "code send",

@@ -18,5 +18,6 @@ mod host;
 mod initialising;
 mod interface;
 mod notices;
+mod recovery;
 mod states;
 mod users;

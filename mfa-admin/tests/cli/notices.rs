@@ -35,6 +35,7 @@ fn every_change_to_a_user_is_told_once_with_what_it_was_and_by_whom() {
             "",
         ),
         ("user resume daemon", "user_resumed", "", ""),
+        ("recovery generate daemon", "recovery_generated", "", ""),
         ("state reset daemon --yes", "state_reset", "", ""),
         (
             "user set daemon --methods app",

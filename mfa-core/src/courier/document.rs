@@ -110,6 +110,9 @@ pub struct Document {
     /// The label of the app that was used, enrolled or removed.
     #[serde(default)]
     pub app: String,
+    /// How many recovery codes are left, where one was used to log in.
+    #[serde(default)]
+    pub codes_left: Option<u64>,
     /// The name of the audit event: `bad_code`, `app_enrolled`, …
     #[serde(default)]
     pub event: String,
@@ -177,6 +180,7 @@ impl Document {
             tty: String::new(),
             method: String::new(),
             app: String::new(),
+            codes_left: None,
             event: String::new(),
             detail: String::new(),
             actor: String::new(),
@@ -228,6 +232,9 @@ impl Document {
                 let _ = write!(text, ",\"{name}\":");
                 push_string(&mut text, value);
             }
+        }
+        if let Some(left) = self.codes_left {
+            let _ = write!(text, ",\"codes_left\":{left}");
         }
         for (name, value) in [
             ("lifetime", self.lifetime),

@@ -151,6 +151,9 @@ pub fn open_session(
     };
     let now = ports.clock.now().unix_seconds();
     let on_login = config.notices.on_login;
+    if was_told_at_the_prompt(&record, request, ports, trail) {
+        return;
+    }
     if on_login == OnLogin::Never {
         return;
     }
@@ -180,4 +183,35 @@ pub fn open_session(
             log_store_error(trail, ports.audit, &error);
         }
     }
+}
+
+/// Whether the user was told of this login when a recovery code was accepted. The state says so, once: the environment
+/// that names the login and its method is the user's as much as ours.
+fn was_told_at_the_prompt(
+    record: &UserRecord,
+    request: &LoginRequest,
+    ports: &mut SessionPorts<'_>,
+    trail: &mut AuditTrail,
+) -> bool {
+    if trail
+        .used_method()
+        .is_none_or(|(method, _)| method != super::recovery::METHOD)
+    {
+        return false;
+    }
+    let mut is_told = false;
+    let login = trail.login().to_owned();
+    let subject = Subject::User(&record.user);
+    let looked = ports.store.transaction(subject, &mut |_, state| {
+        is_told = state.take_told(&login);
+        if is_told {
+            state.tell_of(request.address());
+        }
+    });
+    if let Err(error) = looked {
+        // Better told once too often.
+        log_store_error(trail, ports.audit, &error);
+        return false;
+    }
+    is_told
 }

@@ -58,9 +58,9 @@ pub(super) enum Delivery {
 }
 
 /// A user who may be asked for a code: the record, and what counts.
-type Standing<'a> = Result<(&'a UserRecord, Vec<Method>), DenyReason>;
+pub(super) type Standing<'a> = Result<(&'a UserRecord, Vec<Method>), DenyReason>;
 
-fn standing<'a>(
+pub(super) fn standing<'a>(
     setting: &Setting<'_>,
     request: &LoginRequest,
     record: Option<&'a UserRecord>,

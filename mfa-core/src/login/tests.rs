@@ -1,6 +1,8 @@
 //! Scripted logins: a person who answers from a list and complains when it is not used up, a clock that is
 //! set, a store in memory. The codes are those of RFC 6238, appendix B.
 
+mod recovery;
+
 use super::*;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -1275,6 +1277,11 @@ fn a_notice_that_can_not_be_kept_is_said_and_stops_nobody() {
 }
 
 fn session(scene: &Scene) -> Vec<Document> {
+    session_by(scene, "app")
+}
+
+/// What is told of a session whose login the environment says was by a method.
+fn session_by(scene: &Scene, method: &str) -> Vec<Document> {
     let mut messenger = Messenger {
         post: &scene.post,
         started: Vec::new(),
@@ -1287,7 +1294,7 @@ fn session(scene: &Scene) -> Vec<Document> {
         audit: &mut lines,
     };
     let mut trail = AuditTrail::new(&scene.request, "9f2c41d07be1".to_owned(), 3);
-    trail.got_in_by("app", "phone");
+    trail.got_in_by(method, if method == "app" { "phone" } else { "" });
     let here = (&scene.config, Channels::of(&scene.config), here());
     open_session(&scene.request, here, &mut ports, &mut trail);
     assert!(lines.0[0].contains("event=session_opened"));

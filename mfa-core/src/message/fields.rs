@@ -52,6 +52,10 @@ fields! {
     Method = "method" in [Login];
     /// The label of the app.
     App = "app" in [Login Change];
+    /// How many recovery codes are left, where one was used.
+    CodesLeft = "codes_left" in [Login];
+    /// What is to be done by whoever logged in.
+    ToDo = "to_do" in [Login];
     /// The code.
     Code = "code" in [Code];
     /// The code where it is to stand first, else nothing.
@@ -109,6 +113,7 @@ impl Field {
             | Self::From
             | Self::Time
             | Self::Method
+            | Self::ToDo
             | Self::Code
             | Self::Lifetime
             | Self::Count
@@ -117,6 +122,7 @@ impl Field {
             | Self::Service
             | Self::Until
             | Self::App
+            | Self::CodesLeft
             | Self::CodeFirst
             | Self::CodeLater
             | Self::Reference
@@ -145,6 +151,11 @@ impl Field {
             Self::Until => until(document),
             Self::Method => in_words(&document.method, words::method),
             Self::App => clean(&document.app),
+            Self::CodesLeft => document
+                .codes_left
+                .map(|left| left.to_string())
+                .unwrap_or_default(),
+            Self::ToDo => to_do(document.codes_left).to_owned(),
             Self::Code => clean_or(&document.code, "(no code)"),
             Self::CodeFirst if code_first => Self::Code.value(document, code_first),
             Self::CodeLater if !code_first => Self::Code.value(document, code_first),
@@ -271,6 +282,21 @@ fn duration(seconds: u64) -> String {
     };
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {unit}{plural}")
+}
+
+/// What a person is to do who logged in: the end of a sentence. `codes_left`: of recovery codes, where one was used.
+fn to_do(codes_left: Option<u64>) -> &'static str {
+    match codes_left {
+        None => "there is nothing to do.",
+        Some(0) => {
+            "ask your administrator for new recovery codes now. WARNING: that was the last one."
+        }
+        Some(1) => "ask your administrator for new recovery codes. WARNING: one is left.",
+        Some(2) => "ask your administrator for new recovery codes. WARNING: two are left.",
+        Some(_) => {
+            "cross that code out. If your app is lost, have your administrator remove it and enrol another."
+        }
+    }
 }
 
 fn count(document: &Document) -> String {

@@ -304,6 +304,49 @@ from its next login on; a session that is open stays open.
 }
 
 #[test]
+fn a_login_with_a_recovery_code_says_how_many_are_left_and_warns_when_they_are_few() {
+    for (left, to_do) in [
+        (9, "cross that code out. If your app is lost,"),
+        (3, "cross that code out. If your app is lost,"),
+        (
+            2,
+            "ask your administrator for new recovery codes. WARNING: two are left.",
+        ),
+        (
+            1,
+            "ask your administrator for new recovery codes. WARNING: one is left.",
+        ),
+        (
+            0,
+            "ask your administrator for new recovery codes now. WARNING: that was the last one.",
+        ),
+    ] {
+        let composed = compose(&Document {
+            method: "recovery".to_owned(),
+            app: String::new(),
+            codes_left: Some(left),
+            ..login()
+        });
+        let text = words(&composed.text).join(" ");
+        let html = words_of_page(&composed.html).join(" ");
+        for said in [
+            "Method: a recovery code".to_owned(),
+            format!("Codes left: {left}"),
+            format!("If this was you, {to_do}"),
+        ] {
+            assert!(
+                text.contains(&said) && html.contains(&said),
+                "{said}: {}",
+                composed.text
+            );
+        }
+        assert!(!text.contains("nothing to do"), "{text}");
+        assert_eq!(text.contains("WARNING"), left <= 2, "{text}");
+    }
+    assert!(!compose(&login()).text.contains("Codes left"));
+}
+
+#[test]
 fn failures_are_told_by_number_place_and_kind() {
     let composed = compose(&digest());
     assert_eq!(
@@ -907,7 +950,7 @@ fn in_place_of_a_broken_text_the_built_in_one_is_used() {
             "digest.html:2:3: this is not UTF-8; write the file as UTF-8 text".to_owned(),
             format!("failure.txt:1:1: no message has a text of this name; {names}"),
             "login.txt:3:7: unknown field `usre`; write one of user, host, device, service, from, time, method, \
-             app, login"
+             app, codes_left, to_do, login"
                 .to_owned(),
             "test.html:1:1: is not a regular file; remove it".to_owned(),
             "test.txt:1:1: has mode 0666, others can write it; see who did, then chmod go-w".to_owned(),

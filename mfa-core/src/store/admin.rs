@@ -15,6 +15,16 @@ pub struct StateView {
     pub has_bad_slot: bool,
 }
 
+/// What became of the marks of used recovery codes in a state that was made anew.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UsedMarks {
+    /// They are as they were.
+    Kept,
+    /// Nobody can tell what they were: every code of the user's set counts as used.
+    Lost,
+}
+
 impl FileStore {
     /// The folder of the records.
     #[must_use]
@@ -136,20 +146,36 @@ impl FileStore {
         })
     }
 
-    /// Makes a user's state anew, in place: what it said is forgotten, replays of the last minute
-    /// included.
+    /// Makes a user's state anew, in place: what it said is forgotten, replays of the last minute included. Recovery
+    /// codes that were used stay so; where the state no longer tells which were, all of them count as used.
     ///
     /// # Errors
     ///
-    /// The file can't be trusted or written.
-    pub fn reset_state(&self, user: &UserName) -> Result<(), StoreError> {
+    /// The file can't be trusted or written. Neither state nor record can be read: which recovery codes are not
+    /// to be good again can't be told.
+    pub fn reset_state(&self, user: &UserName) -> Result<UsedMarks, StoreError> {
+        let name = user.file_name();
         protected(|| {
-            let payload = encode(&LoginState::default())?;
-            match self.state.lock_block(user.file_name(), super::PATIENCE) {
-                Err(error) if error.is_missing() => self.create_state(user),
-                Err(error) => Err(error.into()),
-                Ok(mut block) => Ok(block.reset(payload.as_bytes())?),
+            let mut block = match self.state.lock_block(name, super::PATIENCE) {
+                Err(error) if error.is_missing() => {
+                    self.create_state(user)?;
+                    return Ok(UsedMarks::Kept);
+                }
+                other => other?,
+            };
+            let mut state = LoginState::default();
+            let mut marks = UsedMarks::Kept;
+            if let Ok(read) = self.decode(&block, name) {
+                state.used = read.value.used;
+            } else {
+                let record = self.read_record(user)?;
+                if let Some(set) = record.and_then(|read| read.record.recovery) {
+                    state.use_all_codes(&set);
+                    marks = UsedMarks::Lost;
+                }
             }
+            block.reset(encode(&state)?.as_bytes())?;
+            Ok(marks)
         })
     }
 

@@ -17,7 +17,7 @@ use crate::record::{ReadRecord, UserRecord};
 use crate::request::UserName;
 use crate::secure_file::{Block, BlockError, FileError, Folder, Owner, Privacy, Problem};
 use crate::state::LoginState;
-pub use admin::StateView;
+pub use admin::{StateView, UsedMarks};
 
 /// How long a login waits for another one of the same user.
 const PATIENCE: Duration = Duration::from_secs(5);

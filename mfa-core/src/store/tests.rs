@@ -220,8 +220,52 @@ fn a_damaged_record_or_state_is_an_error_that_names_its_place_and_stays_as_it_is
         "{error}"
     );
     assert_eq!(std::fs::metadata(&state).unwrap().len(), 0);
-    place.store.reset_state(&alice()).unwrap();
+    assert_eq!(place.store.reset_state(&alice()), Ok(UsedMarks::Kept));
     place.charge(&alice()).unwrap();
+}
+
+#[test]
+fn a_state_that_is_made_anew_makes_no_used_recovery_code_good_again() {
+    let place = place();
+    place.add(&alice());
+    let (set, _) = crate::record::Recovery::generate(0).unwrap();
+    place
+        .store
+        .change_record(&alice(), |record| {
+            let mut record = record.unwrap();
+            record.recovery = Some(set.clone());
+            Ok::<_, StoreError>((Some(record), ()))
+        })
+        .unwrap();
+    let left = || {
+        let view = place.store.state(&alice()).unwrap().unwrap();
+        view.state.codes_left(&set)
+    };
+    place
+        .store
+        .transaction(Subject::User(&alice()), &mut |_, state| {
+            state.use_code(&set, 4, "9f2c41d07be1");
+            state.recovery.disabled = true;
+        })
+        .unwrap();
+    assert_eq!(place.store.reset_state(&alice()), Ok(UsedMarks::Kept));
+    assert_eq!(left(), 9);
+    let view = place.store.state(&alice()).unwrap().unwrap();
+    assert!(view.state.is_used(&set, 4) && !view.state.recovery.disabled);
+    // Nobody can tell any more which were used: as good as all.
+    let state = place.dir.path().join("state/alice");
+    std::fs::write(&state, "").unwrap();
+    let record = place.dir.path().join("users/alice.toml");
+    let text = std::fs::read(&record).unwrap();
+    std::fs::write(&record, "damaged").unwrap();
+    // Nor which set it was: nothing is done.
+    assert!(place.store.reset_state(&alice()).is_err());
+    assert_eq!(std::fs::metadata(&state).unwrap().len(), 0);
+    std::fs::write(&record, text).unwrap();
+    assert_eq!(place.store.reset_state(&alice()), Ok(UsedMarks::Lost));
+    assert_eq!(left(), 0);
+    assert_eq!(place.store.reset_state(&alice()), Ok(UsedMarks::Kept));
+    assert_eq!(left(), 0);
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod afterwards;
 mod callers;
 mod codes;
 mod notices;
+mod recovery;
 mod servers;
 mod without;
 

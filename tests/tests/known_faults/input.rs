@@ -18,7 +18,8 @@ fn an_answer_of_any_length_is_an_answer_and_nothing_else() {
         }
         let mut script = String::from("user alice\n");
         for length in &lengths {
-            writeln!(script, "answer repeat A {length}\nauthenticate").unwrap();
+            // No recovery code has a U.
+            writeln!(script, "answer repeat U {length}\nauthenticate").unwrap();
         }
         let seen = host.play(&script);
         assert_eq!(seen.code, Some(0), "the host lives on");

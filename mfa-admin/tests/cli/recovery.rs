@@ -1,0 +1,377 @@
+//! Recovery codes: making them, and what is said of them.
+
+use crate::host::{Host, assert_fits, code, needs_root, wrong_code};
+
+/// The codes on a page.
+fn codes(page: &str) -> Vec<String> {
+    let codes = page.lines().filter_map(|line| line.strip_prefix("    "));
+    codes.map(str::to_owned).collect()
+}
+
+/// A text as if it had one line.
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn generate(host: &Host) -> Vec<String> {
+    codes(&host.run("recovery generate daemon --yes").expect(0).out)
+}
+
+#[test]
+fn ten_codes_are_printed_once_with_how_to_use_them() {
+    needs_root!();
+    let host = Host::enrolled("daemon");
+    let (run, lines) = host.run_logged("recovery generate daemon", "");
+    let run = run.expect(0);
+    assert_eq!(run.err, "");
+    assert_fits(&run.out);
+    let printed = codes(&run.out);
+    assert_eq!(printed.len(), 10, "{}", run.out);
+    for code in &printed {
+        let groups: Vec<usize> = code.split('-').map(str::len).collect();
+        assert_eq!(groups, [4, 4, 5], "{code}");
+        assert!(
+            code.bytes()
+                .all(|byte| b"-0123456789ABCDEFGHJKMNPQRSTVWXYZ".contains(&byte)),
+            "{code}"
+        );
+    }
+    let mut different = printed.clone();
+    different.sort();
+    different.dedup();
+    assert_eq!(different.len(), 10);
+    for words in [
+        "Recovery codes of daemon on ",
+        ", made 20",
+        "lets in once",
+        "shown this once",
+    ] {
+        assert!(run.out.contains(words), "{words}: {}", run.out);
+    }
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(
+        lines[0].contains(
+            "id=MFA-3031 event=recovery_generated outcome=success user=\"daemon\" actor="
+        ),
+        "{lines:?}"
+    );
+    // Nothing that is kept or said afterwards shows one.
+    let mut shown = lines.concat();
+    for line in [
+        "recovery status daemon",
+        "user show daemon",
+        "user list --json",
+        "state show daemon",
+        "explain daemon",
+        "--json user show daemon",
+    ] {
+        shown.push_str(&host.run(line).expect(0).out);
+    }
+    for (path, content) in host.snapshot() {
+        shown.push_str(&String::from_utf8_lossy(&content));
+        assert!(path.exists());
+    }
+    for code in &printed {
+        assert!(
+            !shown.contains(code) && !shown.contains(&code.replace('-', "")),
+            "{code}"
+        );
+    }
+    let record = std::fs::read_to_string(host.path("store/users/daemon.toml")).unwrap();
+    assert!(
+        record.contains("[recovery]\n") && record.contains("generated = 20"),
+        "{record}"
+    );
+}
+
+#[test]
+fn a_document_has_stable_keys_and_quiet_still_prints_the_codes() {
+    needs_root!();
+    let host = Host::enrolled("daemon");
+    let document = host.run("--json recovery generate daemon").expect(0).json();
+    let keys: Vec<&str> = document
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "version",
+            "user",
+            "host",
+            "set",
+            "generated",
+            "codes",
+            "warnings"
+        ]
+    );
+    assert_eq!(document["codes"].as_array().unwrap().len(), 10);
+    assert_eq!(document["set"].as_str().unwrap().len(), 8);
+    let first = document["codes"][0].as_str().unwrap();
+    host.feed("code verify daemon", first).expect(0);
+    host.feed("code verify daemon", first).expect(1);
+    let status = host.run("--json recovery status daemon").expect(0).json();
+    let keys: Vec<&str> = status
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "version",
+            "set",
+            "generated",
+            "codes",
+            "user",
+            "left",
+            "standing",
+            "seconds_left",
+            "failures_in_row",
+            "warnings"
+        ]
+    );
+    assert_eq!((&status["codes"], &status["left"]), (&10.into(), &9.into()));
+    assert_eq!(status["set"], document["set"]);
+    assert_eq!(
+        (&status["standing"], &status["failures_in_row"]),
+        (&"open".into(), &1.into())
+    );
+    let quiet = host.run("--quiet recovery generate daemon --yes").expect(0);
+    assert_eq!(codes(&quiet.out).len(), 10);
+}
+
+#[test]
+fn a_set_over_another_is_asked_about_and_voids_it() {
+    needs_root!();
+    let host = Host::enrolled("daemon");
+    let old = generate(&host);
+    let before = host.snapshot();
+    let refused = host.run("recovery generate daemon").expect(1);
+    assert!(
+        refused.err.contains("--yes") && refused.out.is_empty(),
+        "{refused:?}"
+    );
+    assert_eq!(host.snapshot(), before);
+    let mut terminal = host.terminal("recovery generate daemon");
+    terminal.answer("[y/N] ", "n\n");
+    let refused = terminal.end().expect(1);
+    assert!(
+        refused.out.contains("nothing was changed"),
+        "{}",
+        refused.out
+    );
+    assert_eq!(host.snapshot(), before);
+    let mut terminal = host.terminal("recovery generate daemon");
+    terminal.answer("[y/N] ", "y\n");
+    let new = codes(&terminal.end().expect(0).out);
+    assert_eq!(new.len(), 10);
+    host.feed("code verify daemon", &old[0]).expect(1);
+    host.feed("code verify daemon", &new[0]).expect(0);
+}
+
+#[test]
+fn who_is_not_there_or_has_none_is_exit_3() {
+    needs_root!();
+    let host = Host::enrolled("daemon");
+    host.run("recovery generate bin").expect(3);
+    host.run("recovery status bin").expect(3);
+    let run = host.run("recovery status daemon").expect(3);
+    assert!(run.err.contains("recovery generate daemon"), "{}", run.err);
+    let shown = host.run("user show daemon").expect(0).out;
+    assert!(
+        shown.contains("Recovery:     no codes; `mfa-admin recovery generate daemon`"),
+        "{shown}"
+    );
+    host.run("user add bin").expect(0);
+    let run = host.run("recovery generate bin").expect(0);
+    assert!(run.err.contains("bin has no app"), "{}", run.err);
+    let record = std::fs::read_to_string(host.path("store/users/bin.toml")).unwrap();
+    assert!(record.contains("enrolled_once = true"), "{record}");
+}
+
+#[test]
+fn two_that_are_left_are_a_warning_everywhere() {
+    needs_root!();
+    let host = Host::enrolled("daemon");
+    let codes = generate(&host);
+    for code in &codes[..7] {
+        host.feed("code verify daemon", code).expect(0);
+    }
+    for line in ["recovery status daemon", "user show daemon"] {
+        let text = host.run(line).expect(0).out;
+        assert!(
+            text.contains("3 of 10 recovery codes left, made 20"),
+            "{line}: {text}"
+        );
+        assert!(!text.contains("WARNING"), "{line}: {text}");
+        assert_fits(&text);
+    }
+    assert!(!host.run("doctor").out.contains("users.recovery"));
+    host.feed("code verify daemon", &codes[7]).expect(0);
+    for line in [
+        "recovery status daemon",
+        "user show daemon",
+        "explain daemon",
+    ] {
+        let text = host.run(line).expect(0).out;
+        let text = words(&text);
+        assert!(
+            text.contains("2 of 10 recovery codes left"),
+            "{line}: {text}"
+        );
+        assert!(
+            text.contains("WARNING: make new ones: `mfa-admin recovery generate daemon`"),
+            "{line}: {text}"
+        );
+    }
+    let checks = host.run("--json doctor").json();
+    let found = checks["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|check| check["id"] == "users.recovery");
+    let found = found.unwrap();
+    assert_eq!(
+        (&found["status"], &found["message"]),
+        (
+            &"warn".into(),
+            &"Recovery codes run out: daemon (2 left).".into()
+        )
+    );
+    assert!(
+        found["hint"]
+            .as_str()
+            .unwrap()
+            .contains("recovery generate daemon"),
+        "{found}"
+    );
+    let user = host.run("--json user show daemon").json();
+    assert_eq!(
+        (
+            &user["user"]["recovery"]["codes"],
+            &user["state"]["recovery"]["left"]
+        ),
+        (&10.into(), &2.into())
+    );
+    generate(&host);
+    assert!(!host.run("doctor").out.contains("users.recovery"));
+}
+
+#[test]
+fn their_counter_is_shown_and_unlocked_with_the_other() {
+    needs_root!();
+    let host = Host::enrolled("daemon");
+    let codes = generate(&host);
+    for _ in 0..5 {
+        host.feed("code verify daemon", "ZZZZ-ZZZZ-ZZZZZ").expect(1);
+    }
+    host.feed("code verify daemon", &codes[0]).expect(6);
+    let status = words(&host.run("recovery status daemon").expect(0).out);
+    assert!(
+        status.contains("5 failures in a row, no answer is looked at for"),
+        "{status}"
+    );
+    let explained = host.run("--json explain daemon").json();
+    assert_eq!(
+        (&explained["decision"], &explained["recovery"]),
+        (&"challenge".into(), &false.into())
+    );
+    host.feed("code verify daemon", &code()).expect(0);
+    host.run("user unlock daemon").expect(0);
+    assert_eq!(
+        host.run("--json recovery status daemon").json()["failures_in_row"],
+        0
+    );
+    host.feed("code verify daemon", &codes[0]).expect(0);
+    host.change_state("daemon", |state| state.recovery.disabled = true);
+    host.feed("code verify daemon", &codes[1]).expect(6);
+    assert_eq!(
+        host.run("--json recovery status daemon").json()["standing"],
+        "disabled"
+    );
+    host.run("user unlock --all").expect(0);
+    host.feed("code verify daemon", &codes[1]).expect(0);
+}
+
+#[test]
+fn explain_says_what_a_recovery_code_would_do() {
+    needs_root!();
+    let host = Host::enrolled("daemon");
+    let explain = || host.run("--json explain daemon").expect(0).json();
+    assert_eq!(explain()["recovery"], false);
+    let codes = generate(&host);
+    let wrong = wrong_code();
+    for _ in 0..5 {
+        host.feed("code verify daemon", &wrong).expect(1);
+    }
+    let document = explain();
+    assert_eq!(
+        (
+            &document["decision"],
+            &document["reason"],
+            &document["recovery"]
+        ),
+        (&"deny".into(), &"throttled".into(), &true.into())
+    );
+    let text = host.run("explain daemon").expect(0).out;
+    assert!(
+        text.contains("refused (throttled), except with a recovery code."),
+        "{text}"
+    );
+    host.run("user suspend daemon --reason left").expect(0);
+    let document = explain();
+    assert_eq!(
+        (&document["reason"], &document["recovery"]),
+        (&"suspended".into(), &false.into())
+    );
+    host.run("user resume daemon").expect(0);
+    host.run("user unlock daemon").expect(0);
+    host.run("app remove daemon phone --yes").expect(0);
+    let document = explain();
+    assert_eq!(
+        (&document["decision"], &document["reason"]),
+        (&"challenge".into(), &"recovery".into())
+    );
+    for code in &codes {
+        host.feed("code verify daemon", code).expect(0);
+    }
+    let document = explain();
+    assert_eq!(
+        (
+            &document["decision"],
+            &document["reason"],
+            &document["recovery"]
+        ),
+        (&"deny".into(), &"not_enrolled".into(), &false.into())
+    );
+}
+
+#[test]
+fn a_reset_says_what_became_of_used_codes() {
+    needs_root!();
+    let host = Host::enrolled("daemon");
+    let codes = generate(&host);
+    host.feed("code verify daemon", &codes[0]).expect(0);
+    let reset = host.run("--json state reset daemon --yes").expect(0).json();
+    assert_eq!(reset["recovery_codes"], "kept");
+    host.feed("code verify daemon", &codes[0]).expect(1);
+    let left = || host.run("--json recovery status daemon").expect(0).json()["left"].clone();
+    assert_eq!(left(), 9);
+    std::fs::write(host.path("store/state/daemon"), "").unwrap();
+    host.run("recovery status daemon").expect(4);
+    let shown = words(&host.run("user show daemon").expect(0).out);
+    assert!(shown.contains("nobody knows what is left"), "{shown}");
+    let record = host.path("store/users/daemon.toml");
+    let text = std::fs::read(&record).unwrap();
+    std::fs::write(&record, "damaged").unwrap();
+    let run = host.run("state reset daemon --yes").expect(4);
+    assert!(run.err.contains("daemon.toml:"), "{}", run.err);
+    std::fs::write(&record, text).unwrap();
+    let run = host.run("state reset daemon --yes").expect(0);
+    assert!(run.err.contains("all of them count as used"), "{}", run.err);
+    assert_eq!(left(), 0);
+}
