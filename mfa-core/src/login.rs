@@ -280,14 +280,17 @@ impl<'a, 'p> Login<'a, 'p> {
                 self.store_is_unusable(&error.into());
                 subject = decoy;
             }
-            if crate::recovery::TYPED.contains(&length) && !matches!(reply, Reply::Recovery(_)) {
-                crate::recovery::spend();
+            let hashed = self.hash_like_a_recovery_code(&reply, length);
+            if self.is_unusable {
+                subject = decoy;
             }
             let noticed = match reply {
-                Reply::Recovery(code) => match self.judge_recovery(subject, &code, attempt) {
-                    Ok(()) => return LoginOutcome::Accepted,
-                    Err(noticed) => noticed,
-                },
+                Reply::Recovery(_) => {
+                    match self.judge_recovery(subject, hashed.as_ref(), attempt) {
+                        Ok(()) => return LoginOutcome::Accepted,
+                        Err(noticed) => noticed,
+                    }
+                }
                 Reply::Code(code) => match self.judge(subject, &code, attempt) {
                     Ok(()) => return LoginOutcome::Accepted,
                     Err(noticed) => noticed,
@@ -570,20 +573,28 @@ impl<'a, 'p> Login<'a, 'p> {
         let result = self.ports.store.transaction(subject, &mut |record, state| {
             judgement = Some(judge::judge(setting, request, clock, record, state, code));
         });
-        // An answer that has found its user's files damaged once is not judged on a decoy.
-        if self.is_unusable {
-            return Err(None);
-        }
-        match (result, judgement) {
-            (Ok(()), Some(judgement)) => self.report(&judgement, attempt),
-            (Ok(()), None) => Err(None),
-            (Err(StoreError::Block(busy @ BlockError::Busy { .. })), _) => {
+        self.judged(result, judgement, attempt)
+            .map_or(Err(None), |judgement| self.report(&judgement, attempt))
+    }
+
+    /// What an answer was judged to be, where that can be believed and is on disk; a line says so where not.
+    fn judged<T>(
+        &mut self,
+        result: Result<(), StoreError>,
+        judgement: Option<T>,
+        attempt: u32,
+    ) -> Option<T> {
+        match result {
+            // An answer that has found its user's files damaged once is not judged on a decoy.
+            _ if self.is_unusable => None,
+            Ok(()) => judgement,
+            Err(StoreError::Block(busy @ BlockError::Busy { .. })) => {
                 self.log_busy(&busy, Some(attempt));
-                Err(None)
+                None
             }
-            (Err(error), _) => {
+            Err(error) => {
                 self.store_is_unusable(&error);
-                Err(None)
+                None
             }
         }
     }
