@@ -200,6 +200,8 @@ struct Login<'a, 'p> {
     has_told_filters: bool,
     /// What the prompt and the message with the code both show.
     reference: Option<Reference>,
+    /// Which counter the answer was up against, where it has one of its own.
+    counter: Option<&'static str>,
 }
 
 struct Reference {
@@ -224,6 +226,7 @@ impl<'a, 'p> Login<'a, 'p> {
             is_unusable: false,
             has_told_filters: false,
             reference: None,
+            counter: None,
         }
     }
 
@@ -286,6 +289,7 @@ impl<'a, 'p> Login<'a, 'p> {
             }
             let noticed = match reply {
                 Reply::Recovery(_) => {
+                    self.counter = Some(recovery::METHOD);
                     match self.judge_recovery(subject, hashed.as_ref(), attempt) {
                         Ok(()) => return LoginOutcome::Accepted,
                         Err(noticed) => noticed,
@@ -717,7 +721,14 @@ impl<'a, 'p> Login<'a, 'p> {
         let record = self.record.as_ref();
         let now = self.ports.clock.now().unix_seconds();
         let failure = notices.of_failure(self.request, self.trail, record, what, now);
-        if let Some(failure) = failure {
+        let counter = self.counter.take();
+        if let Some(mut failure) = failure {
+            if let Some(counter) = counter.filter(|_| what.is_some_and(is_about_a_lock)) {
+                // A lock of one counter is none of the other's, and the account is open yet.
+                let event = &mut failure.document.event;
+                event.insert(0, '_');
+                event.insert_str(0, counter);
+            }
             notice::keep(
                 &failure.document,
                 failure.is_wanted,
@@ -755,6 +766,17 @@ impl<'a, 'p> Login<'a, 'p> {
 fn decoy_index(key: &SealingKey, request: &LoginRequest) -> u8 {
     let [index, ..] = key.mac("decoy", request.asked_name.as_bytes());
     index
+}
+
+/// Whether an event is about a lock, which is a counter's.
+fn is_about_a_lock(event: Event) -> bool {
+    matches!(
+        event,
+        Event::BecameLocked
+            | Event::BecameDisabled
+            | Event::RefusedWhileLocked
+            | Event::RefusedWhileDisabled
+    )
 }
 
 /// An answer that is not looked at.

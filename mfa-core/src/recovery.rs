@@ -35,6 +35,8 @@ const SALT_LEN: usize = 16;
 thread_local! {
     /// How many hashes this thread has computed.
     pub(crate) static HASHES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    /// Whether the system has no memory for this thread's hashes.
+    pub(crate) static HAS_NO_MEMORY: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
 /// Why recovery codes can be neither made nor checked.
@@ -126,6 +128,10 @@ struct Hasher {
 
 impl Hasher {
     fn new() -> Result<Self, RecoveryError> {
+        #[cfg(test)]
+        if HAS_NO_MEMORY.get() {
+            return Err(RecoveryError::NoMemory);
+        }
         let mut memory = Zeroizing::new(Vec::new());
         let blocks = MEMORY as usize;
         // A host program is not to end because of us where there is none.
