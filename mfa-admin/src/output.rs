@@ -101,14 +101,6 @@ impl Output {
         }
     }
 
-    /// Whether what is written to standard output goes nowhere. Rust's library opens /dev/null in the place of one that
-    /// is closed.
-    pub(crate) fn goes_nowhere(&self) -> bool {
-        let null = nix::sys::stat::stat("/dev/null").map(|null| null.st_rdev);
-        let out = nix::sys::stat::fstat(io::stdout().as_fd()).map(|out| out.st_rdev);
-        out.is_err() || (out == null && out != Ok(0))
-    }
-
     /// The warnings so far, for a document that a verb writes itself.
     pub(crate) fn take_warnings(&self) -> Vec<String> {
         self.warnings.take()
@@ -164,7 +156,7 @@ impl Output {
             }
             let error = json!({ "kind": kind.name(), "message": message, "hint": hint });
             let document = format!("{:#}\n", json!({ "version": 1, "error": error }));
-            if print(&document).is_ok() && !self.goes_nowhere() {
+            if print(&document).is_ok() && !goes_nowhere() {
                 return;
             }
         }
@@ -185,6 +177,14 @@ fn print(text: &str) -> Result<(), Failure> {
         )),
         _ => Ok(()),
     }
+}
+
+/// Whether what is written to standard output goes nowhere. Rust's library opens /dev/null in the place of one that is
+/// closed.
+pub(crate) fn goes_nowhere() -> bool {
+    let null = nix::sys::stat::stat("/dev/null").map(|null| null.st_rdev);
+    let out = nix::sys::stat::fstat(io::stdout().as_fd()).map(|out| out.st_rdev);
+    out.is_err() || (out == null && out != Ok(0))
 }
 
 /// Writes a line to standard error.

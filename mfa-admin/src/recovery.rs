@@ -19,7 +19,7 @@ use crate::cli::{NameArgs, RecoveryCommand};
 use crate::context::{Context, House};
 use crate::error::Failure;
 use crate::notice::{self, Change};
-use crate::output::{Reply, shown, wrap};
+use crate::output::{self, Reply, shown, wrap};
 use crate::record_view::{self, moment};
 
 /// Runs a verb.
@@ -35,7 +35,7 @@ fn generate(context: &Context<'_>, name: &str, is_agreed: bool) -> Result<Reply,
     let user = context.person(name)?.user;
     let record = house.record(&user)?;
     let name = shown(user.as_str());
-    if context.output.goes_nowhere() {
+    if output::goes_nowhere() {
         return Err(Failure::refused(
             "standard output is closed, or /dev/null: nobody would ever see the codes; nothing was changed",
             "let it go to a terminal, a printer or a file of yours",

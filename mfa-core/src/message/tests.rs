@@ -365,8 +365,8 @@ fn a_text_of_ones_own_that_does_not_say_what_to_do_says_so_all_the_same_where_a_
         // A line that may be left out is not sure to say it.
         ("App {{app}}: {{to_do}}", "<p>{{app}} {{to_do}}</p>"),
     ] {
-        own.write("login.txt", &format!("Subject: x\n\n{text}\n"));
-        own.write("login.html", &format!("{page}\n"));
+        own.write("login.txt", format!("Subject: x\n\n{text}\n"));
+        own.write("login.html", format!("{page}\n"));
         let (texts, problems) = own.load();
         assert!(problems.is_empty(), "{problems:?}");
         let composed = texts.compose(&recovered, true);
@@ -391,7 +391,7 @@ fn a_text_of_ones_own_that_does_not_say_what_to_do_says_so_all_the_same_where_a_
         );
     }
     for text in ["{{to_do}}", "{{user}}: {{to_do}}"] {
-        own.write("login.txt", &format!("Subject: x\n\n{text}\n"));
+        own.write("login.txt", format!("Subject: x\n\n{text}\n"));
         let (texts, _) = own.load();
         let composed = texts.compose(&recovered, true);
         assert_eq!(
