@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::hex;
 use crate::record::{CodeHash, Recovery, Salt, SetId, datetime};
@@ -26,6 +26,9 @@ const GROUPS: [RangeInclusive<usize>; 3] = [0..=3, 4..=7, 8..=12];
 
 /// KiB that a hash fills.
 const MEMORY: u32 = 4096;
+/// KiB that are asked for: more than malloc ever has on its heap (32 MiB), so that each hash has fresh pages of the kernel's, and
+/// gives them back. What a heap has at hand depends on who was looked up, and shows in time. Only what is filled is used.
+const ROOM: usize = 33 * 1024;
 /// Bytes of a hash.
 const HASH_LEN: usize = 32;
 /// Bytes of a salt.
@@ -52,7 +55,7 @@ impl fmt::Display for RecoveryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoRandomness => "the system gives no random bytes (getrandom)",
-            Self::NoMemory => "the system gives no 4 MiB of memory for the hash of a recovery code",
+            Self::NoMemory => "the system gives no memory for the hash of a recovery code",
         })
     }
 }
@@ -123,7 +126,14 @@ impl fmt::Debug for RecoveryCode {
 
 /// Computes hashes, all in the same memory, which is wiped in the end.
 struct Hasher {
-    memory: Zeroizing<Vec<Block>>,
+    memory: Vec<Block>,
+}
+
+impl Drop for Hasher {
+    fn drop(&mut self) {
+        // Not the whole room, which was never used.
+        self.memory.iter_mut().zeroize();
+    }
 }
 
 impl Hasher {
@@ -132,13 +142,12 @@ impl Hasher {
         if HAS_NO_MEMORY.get() {
             return Err(RecoveryError::NoMemory);
         }
-        let mut memory = Zeroizing::new(Vec::new());
-        let blocks = MEMORY as usize;
+        let mut memory = Vec::new();
         // A host program is not to end because of us where there is none.
         memory
-            .try_reserve_exact(blocks)
+            .try_reserve_exact(ROOM)
             .map_err(|_| RecoveryError::NoMemory)?;
-        memory.resize(blocks, Block::new());
+        memory.resize(MEMORY as usize, Block::new());
         Ok(Self { memory })
     }
 
