@@ -196,26 +196,26 @@ checked!(
 
 checked!(
     /// What names an app in the login state: 8 hexadecimal digits, see [`AppId::of_secret`].
-    AppId(String), shown: true, |text| text.len() == 8 && hex::decode(text).is_some(),
-    "is no id of an app; it is 8 hexadecimal digits"
+    AppId(String), shown: true, |text| is_hex(text, 8),
+    "is no id of an app; it is 8 hexadecimal digits, in lower case"
 );
 
 checked!(
     /// What names a set of recovery codes in the login state: 8 hexadecimal digits, random.
-    SetId(String), shown: true, |text| text.len() == 8 && hex::decode(text).is_some(),
-    "is no id of a set; it is 8 hexadecimal digits"
+    SetId(String), shown: true, |text| is_hex(text, 8),
+    "is no id of a set; it is 8 hexadecimal digits, in lower case"
 );
 
 checked!(
     /// The salt of a set of recovery codes: 16 bytes.
-    Salt(String), shown: false, |text| text.len() == 32 && hex::decode(text).is_some(),
-    "this is no salt of recovery codes; it is 32 hexadecimal digits. Make new codes: `mfa-admin recovery generate`"
+    Salt(String), shown: false, |text| is_hex(text, 32),
+    "this is no salt of recovery codes; it is 32 hexadecimal digits, in lower case. Make new codes: `mfa-admin recovery generate`"
 );
 
 checked!(
     /// What is kept of a recovery code: 32 bytes of argon2id.
-    CodeHash(String), shown: false, |text| text.len() == 64 && hex::decode(text).is_some(),
-    "this is no hash of a recovery code; it is 64 hexadecimal digits. Make new codes: `mfa-admin recovery generate`"
+    CodeHash(String), shown: false, |text| is_hex(text, 64),
+    "this is no hash of a recovery code; it is 64 hexadecimal digits, in lower case. Make new codes: `mfa-admin recovery generate`"
 );
 
 impl AppId {
@@ -237,6 +237,14 @@ impl AppId {
         let [a, b, c, d, ..] = key.mac("app-id", &data);
         Self(hex::encode(&[a, b, c, d]))
     }
+}
+
+/// Lower case alone: ids and hashes are compared as they stand.
+fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// One `@`, nothing that a mail header or a command line could take for something else.
@@ -585,7 +593,7 @@ hashes = ["00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"]
             (
                 "\"5f0c2a91\"",
                 "\"../../x\"",
-                "15:6: \"../../x\" is no id of an app; it is 8 hexadecimal digits",
+                "15:6: \"../../x\" is no id of an app; it is 8 hexadecimal digits, in lower case",
             ),
             (
                 "id = \"1b9d",
@@ -615,7 +623,7 @@ hashes = ["00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"]
             (
                 "\"c41d77e0\"",
                 "\"c41d77e\"",
-                "23:7: \"c41d77e\" is no id of a set; it is 8 hexadecimal digits",
+                "23:7: \"c41d77e\" is no id of a set; it is 8 hexadecimal digits, in lower case",
             ),
             (
                 "\"c41d77e0\"",
@@ -639,6 +647,18 @@ hashes = ["00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"]
                 "0011",
                 "26:11: this is no hash of a recovery code; it is 64 hexadecimal digits",
             ),
+            // What is compared as text is written in one way.
+            (
+                "\"c41d77e0\"",
+                "\"C41D77E0\"",
+                "23:7: \"C41D77E0\" is no id of a set",
+            ),
+            (
+                salt,
+                "salt = \"00112233445566778899AABBCCDDEEFF\"",
+                "25:8: this is no salt",
+            ),
+            (hash, &hash.to_uppercase(), "26:11: this is no hash"),
             (hash, &"é".repeat(32), "26:11: this is no hash"),
             (hash, &"0".repeat(60_000), "26:11: this is no hash"),
             (

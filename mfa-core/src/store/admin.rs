@@ -11,7 +11,7 @@ use crate::state::LoginState;
 pub struct StateView {
     /// What it says.
     pub state: LoginState,
-    /// One of the two slots does not hold: a write was interrupted, and nothing is lost.
+    /// One of the two slots does not hold: a write was interrupted, or the disk has damaged it.
     pub has_bad_slot: bool,
 }
 
@@ -66,6 +66,7 @@ impl FileStore {
         let name = record_name(user);
         let present = self.read_record(user)?;
         let has_ignored_keys = present.as_ref().is_some_and(|read| read.has_ignored_keys);
+        let state = LoginState::anew(present.as_ref().map(|read| &read.record));
         let (changed, answer) = edit(present.map(|read| read.record))?;
         let Some(record) = changed else {
             return Ok(answer);
@@ -74,7 +75,7 @@ impl FileStore {
             return Err(StoreError::NewerKeys(self.users.path().join(name)).into());
         }
         let text = self.to_readable_text(user, &record)?;
-        self.create_state(user)?;
+        self.create_state(user, &state)?;
         self.users
             .replace(&name, &temporary_name(user), 0o600, text.as_bytes())
             .map_err(StoreError::from)?;
@@ -106,8 +107,8 @@ impl FileStore {
     }
 
     /// Makes a user's state where there is none.
-    fn create_state(&self, user: &UserName) -> Result<(), StoreError> {
-        let payload = encode(&LoginState::default())?;
+    fn create_state(&self, user: &UserName, state: &LoginState) -> Result<(), StoreError> {
+        let payload = encode(state)?;
         self.state
             .create_block(user.file_name(), payload.as_bytes())?;
         Ok(())
@@ -158,8 +159,17 @@ impl FileStore {
         protected(|| {
             let mut block = match self.state.lock_block(name, super::PATIENCE) {
                 Err(error) if error.is_missing() => {
-                    self.create_state(user)?;
-                    return Ok(UsedMarks::Kept);
+                    // While nobody makes codes.
+                    let _lock = self.users.lock_within(super::PATIENCE)?;
+                    let record = self.read_record(user)?.map(|read| read.record);
+                    let state = LoginState::anew(record.as_ref());
+                    self.create_state(user, &state)?;
+                    let has_codes = state.used.is_some();
+                    return Ok(if has_codes {
+                        UsedMarks::Lost
+                    } else {
+                        UsedMarks::Kept
+                    });
                 }
                 other => other?,
             };
@@ -168,9 +178,9 @@ impl FileStore {
             if let Ok(read) = self.decode(&block, name) {
                 state.used = read.value.used;
             } else {
-                let record = self.read_record(user)?;
-                if let Some(set) = record.and_then(|read| read.record.recovery) {
-                    state.use_all_codes(&set);
+                let record = self.read_record(user)?.map(|read| read.record);
+                state = LoginState::anew(record.as_ref());
+                if state.used.is_some() {
                     marks = UsedMarks::Lost;
                 }
             }
