@@ -15,7 +15,7 @@ use crate::seal::{SealError, SealingKey};
 use crate::secure_file::{self, FileError, Owner, Privacy};
 use crate::store::{FileStore, StoreError};
 pub use credential::{CredentialError, Protection};
-pub use key_place::KeyPlace;
+pub use key_place::{KeyPlace, Prepared};
 
 /// A host that is ready for logins.
 #[derive(Debug)]

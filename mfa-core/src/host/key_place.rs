@@ -87,13 +87,12 @@ impl KeyPlace {
         }
     }
 
-    /// Puts a key there, all of it or nothing; the caller holds a lock, so that nobody else does. A credential is
-    /// opened again before it takes the place of another one.
+    /// Makes what is to be put there for a key. A credential is opened again, and then known to hold that key.
     ///
     /// # Errors
     ///
-    /// The system or systemd-creds refuses. What was there before is still there.
-    pub fn write(&self, owner: Owner, key: &SealingKey) -> Result<(), HostError> {
+    /// systemd-creds refuses.
+    pub fn prepare(&self, key: &SealingKey) -> Result<Prepared, HostError> {
         let text = key.to_file_text();
         let bytes = match self {
             Self::File(_) => Zeroizing::new(text.as_bytes().to_vec()),
@@ -107,11 +106,10 @@ impl KeyPlace {
                 sealed
             }
         };
-        let (folder, name) = folder_of(self.path(), owner).map_err(HostError::KeyFile)?;
-        let temporary = format!(".new-{name}");
-        folder
-            .replace(&name, &temporary, 0o600, &bytes)
-            .map_err(HostError::KeyFile)
+        Ok(Prepared {
+            path: self.path().to_owned(),
+            bytes,
+        })
     }
 
     /// What a credential is protected by; nothing for a plain file.
@@ -124,6 +122,27 @@ impl KeyPlace {
             Self::File(_) => Ok(None),
             Self::Credential(_) => Ok(Some(Protection::of(&self.bytes(owner)?))),
         }
+    }
+}
+
+/// What is to be put in the place of a key.
+pub struct Prepared {
+    path: PathBuf,
+    bytes: Zeroizing<Vec<u8>>,
+}
+
+impl Prepared {
+    /// Puts it there, all of it or nothing, and has it on disk. The caller holds a lock, so that nobody else does.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses. What was there before is still there.
+    pub fn put(self, owner: Owner) -> Result<(), HostError> {
+        let (folder, name) = folder_of(&self.path, owner).map_err(HostError::KeyFile)?;
+        let temporary = format!(".new-{name}");
+        folder
+            .replace(&name, &temporary, 0o600, &self.bytes)
+            .map_err(HostError::KeyFile)
     }
 }
 

@@ -8,6 +8,10 @@ fn place_in(folder: &tempfile::TempDir) -> KeyPlace {
     KeyPlace::File(folder.path().join("seal.key"))
 }
 
+fn put(place: &KeyPlace, key: &SealingKey) {
+    place.prepare(key).unwrap().put(owner()).unwrap();
+}
+
 fn owner() -> Owner {
     Owner::effective_user()
 }
@@ -22,7 +26,7 @@ fn a_key_is_read_as_it_was_written() {
         &key.successor().unwrap(),
         &key.successor().unwrap().alone(),
     ] {
-        place.write(owner(), key).unwrap();
+        put(&place, key);
         assert!(place.read(owner()).unwrap().is_same_as(key));
         let mode = fs::metadata(place.path()).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o600);
@@ -63,16 +67,14 @@ fn what_is_no_key_or_not_private_or_gone_is_named_with_its_file() {
 fn a_key_in_use_follows_its_file_and_opens_what_it_opened() {
     let folder = tempfile::tempdir().unwrap();
     let place = place_in(&folder);
-    place
-        .write(owner(), &SealingKey::generate().unwrap())
-        .unwrap();
+    put(&place, &SealingKey::generate().unwrap());
     let in_use = place.read(owner()).unwrap();
     let of_old = in_use.seal("alice", "p", b"x").unwrap();
     let both = in_use.successor().unwrap();
-    place.write(owner(), &both).unwrap();
+    put(&place, &both);
     let of_new = both.seal("alice", "p", b"x").unwrap();
     in_use.look_again().unwrap();
-    place.write(owner(), &both.alone()).unwrap();
+    put(&place, &both.alone());
     in_use.look_again().unwrap();
     assert!(in_use.open("alice", "p", &of_new).is_ok());
     assert!(in_use.open("alice", "p", &of_old).is_ok());
