@@ -71,7 +71,11 @@ fn halves(scope: &Scope, config: &Config, key: &SealingKey) -> Vec<Check> {
 
 fn hint(scope: &Scope, config: &Config, error: &HostError) -> String {
     let plain = KeyPlace::plain(config);
-    if KeyPlace::of(config) != plain {
+    let is_lost = match error {
+        HostError::KeyFile(file) => file.problem == Problem::Missing,
+        _ => true,
+    };
+    if KeyPlace::of(config) != plain && is_lost {
         return format!(
             "A credential opens on the host alone that made it, with its host key and TPM2. Put your copy of the key into \
              {} (root, mode 600); {} then makes it anew.",
