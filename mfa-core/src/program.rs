@@ -16,6 +16,8 @@ use nix::sys::socket::{MsgFlags, send};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
+use crate::secure_file::{Folder, Owner};
+
 /// Starts a program of ours, with a socket as its input and output, which sheds the rest itself. One of somebody else's
 /// has `errors` to write its complaints to; it gets a process group of its own and no other descriptor.
 pub(crate) fn start(
@@ -58,9 +60,9 @@ pub(crate) fn start(
 
 /// What is open beyond the standard streams; of that which can't be told (no /proc), nothing.
 fn open_descriptors() -> Vec<RawFd> {
-    let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let numbers = names.filter_map(|name| name.parse().ok());
+    let folder = Folder::open(Path::new("/proc/self/fd"), Owner::ROOT);
+    let names = folder.and_then(|folder| folder.names()).unwrap_or_default();
+    let numbers = names.iter().filter_map(|name| name.to_str()?.parse().ok());
     numbers.filter(|number| *number > 2).collect()
 }
 

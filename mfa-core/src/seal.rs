@@ -1,8 +1,8 @@
 //! Secrets at rest: XChaCha20-Poly1305 under the host's sealing key, bound to the user and the purpose,
 //! so that a sealed text moved to another user or field does not open.
 
+use std::cell::Cell;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
@@ -30,7 +30,7 @@ pub struct SealingKey {
     has_own_mac_key: bool,
     source: Option<Box<dyn Source>>,
     /// What was read when it was looked at again.
-    later: Mutex<Option<Box<SealingKey>>>,
+    later: Cell<Option<Box<SealingKey>>>,
 }
 
 type Bytes = Zeroizing<[u8; 32]>;
@@ -41,7 +41,7 @@ struct Key {
 }
 
 /// Where a key was read: a person may type for longer than it takes to change all keys.
-pub trait Source: Send + Sync {
+pub trait Source {
     /// The key that is kept there now, if that may be another one than the one that was read.
     ///
     /// # Errors
@@ -123,7 +123,7 @@ impl SealingKey {
             before: None,
             has_own_mac_key: false,
             source: None,
-            later: Mutex::new(None),
+            later: Cell::new(None),
         }
     }
 
@@ -234,13 +234,12 @@ impl SealingKey {
     ///
     /// [`SealError::Gone`]: it can't be read.
     pub fn look_again(&self) -> Result<(), SealError> {
-        let mut later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
+        let later = self.later.take();
         let newest = later.as_deref().unwrap_or(self);
-        let Some(source) = &newest.source else {
-            return Ok(());
-        };
-        if let Some(key) = source.read_again().map_err(SealError::Gone)? {
-            *later = Some(Box::new(key));
+        let read = newest.source.as_ref().map(|source| source.read_again());
+        self.later.set(later);
+        if let Some(key) = read.transpose().map_err(SealError::Gone)?.flatten() {
+            self.later.set(Some(Box::new(key)));
         }
         Ok(())
     }
@@ -326,8 +325,10 @@ impl SealingKey {
             return Ok(Some(key));
         }
         self.look_again()?;
-        let later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(later.as_ref().and_then(|later| later.find(id)))
+        let later = self.later.take();
+        let found = later.as_ref().and_then(|later| later.find(id));
+        self.later.set(later);
+        Ok(found)
     }
 
     fn find(&self, id: &str) -> Option<Bytes> {
@@ -420,6 +421,9 @@ fn associated_data(user: &str, purpose: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
     use super::*;
 
     #[test]
@@ -543,11 +547,11 @@ mod tests {
     }
 
     /// A file that is changed while its key is in use.
-    struct Drawer(std::sync::Arc<Mutex<Result<Zeroizing<String>, String>>>);
+    struct Drawer(Rc<RefCell<Result<Zeroizing<String>, String>>>);
 
     impl Source for Drawer {
         fn read_again(&self) -> Result<Option<SealingKey>, String> {
-            let text = self.0.lock().unwrap().clone()?;
+            let text = self.0.borrow().clone()?;
             let key = SealingKey::from_file_text(text.as_bytes()).unwrap();
             Ok(Some(key.from_source(Drawer(self.0.clone()))))
         }
@@ -556,19 +560,19 @@ mod tests {
     #[test]
     fn a_key_that_was_changed_since_it_was_read_is_found_where_it_is_kept() {
         let old = SealingKey::generate().unwrap();
-        let place = std::sync::Arc::new(Mutex::new(Ok(old.to_file_text())));
+        let place = Rc::new(RefCell::new(Ok(old.to_file_text())));
         let of_old = old.seal("alice", "p", b"x").unwrap();
         let in_use = old.alone().from_source(Drawer(place.clone()));
         let mut newest = old;
         for _ in 0..3 {
             newest = newest.successor().unwrap().alone();
-            *place.lock().unwrap() = Ok(newest.to_file_text());
+            *place.borrow_mut() = Ok(newest.to_file_text());
             let of_new = newest.seal("alice", "p", b"x").unwrap();
             assert!(in_use.open("alice", "p", &of_new).is_ok());
             // What was read before the record was sealed anew still opens.
             assert!(in_use.open("alice", "p", &of_old).is_ok());
         }
-        *place.lock().unwrap() = Err("no such disk".to_owned());
+        *place.borrow_mut() = Err("no such disk".to_owned());
         let newer = newest.successor().unwrap();
         let sealed = newer.seal("alice", "p", b"x").unwrap();
         let gone = SealError::Gone("no such disk".to_owned());

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -28,8 +28,10 @@ const LONG_PATIENCE: Duration = Duration::from_secs(60);
 const MAX_OUTPUT: usize = 8 * 1024;
 /// Of its complaints the last line is told.
 const MAX_COMPLAINT: usize = 4 * 1024;
+/// Whatever it does, it does not get by so often without taking this long.
+const PAUSE: Duration = Duration::from_millis(50);
 /// How often a program that has closed its output is looked at until it is gone.
-const PAUSE: Duration = Duration::from_millis(1);
+const SHORT_PAUSE: Duration = Duration::from_millis(1);
 
 /// Why a credential can't be opened, or made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,11 +168,11 @@ impl Running {
         input: &[u8],
         patience: Duration,
     ) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
-        let until = Instant::now() + patience;
+        let mut left = patience;
         program::hand_over(&self.socket, input).map_err(CredentialError::System)?;
-        let output = read(&mut self.socket, MAX_OUTPUT, until)?;
-        let complaint = read(&mut self.errors, MAX_COMPLAINT, until)?;
-        let is_well = self.wait(until)?;
+        let output = read(&mut self.socket, MAX_OUTPUT, &mut left)?;
+        let complaint = read(&mut self.errors, MAX_COMPLAINT, &mut left)?;
+        let is_well = self.wait(&mut left)?;
         if is_well && !output.is_empty() {
             return Ok(output);
         }
@@ -181,11 +183,13 @@ impl Running {
 
     /// Waits for its end; whether that was a good one. Where the host has it reaped, by ignoring SIGCHLD or by another
     /// thread, nobody can tell: what it has written is looked at then.
-    fn wait(&mut self, until: Instant) -> Result<bool, CredentialError> {
+    fn wait(&mut self, left: &mut Duration) -> Result<bool, CredentialError> {
         loop {
             match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::StillAlive) if Instant::now() < until => sleep(PAUSE),
-                Ok(WaitStatus::StillAlive) => return Err(CredentialError::TimedOut),
+                Ok(WaitStatus::StillAlive) => {
+                    spend(left, SHORT_PAUSE)?;
+                    sleep(SHORT_PAUSE);
+                }
                 Err(Errno::EINTR) => {}
                 ended => {
                     self.is_reaped = true;
@@ -211,33 +215,36 @@ impl Drop for Running {
     }
 }
 
-/// Reads until the other end is closed.
+/// Takes from the time that is left.
+fn spend(left: &mut Duration, time: Duration) -> Result<(), CredentialError> {
+    *left = left.checked_sub(time).ok_or(CredentialError::TimedOut)?;
+    Ok(())
+}
+
+/// Reads until the other end is closed. Each read counts as if it took long: what comes in small pieces comes to an
+/// end, too.
 fn read(
     from: &mut UnixStream,
     max: usize,
-    until: Instant,
+    left: &mut Duration,
 ) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
     // Room for all at once: what grows leaves copies behind.
     let mut bytes = Zeroizing::new(vec![0; max]);
     let mut filled = 0;
+    from.set_read_timeout(Some(PAUSE))
+        .map_err(|error| system(&error))?;
     loop {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(CredentialError::TimedOut);
-        }
-        from.set_read_timeout(Some(left))
-            .map_err(|error| system(&error))?;
         match from.read(bytes.get_mut(filled..).unwrap_or_default()) {
             Ok(0) => break,
             Ok(count) => filled += count,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                return Err(CredentialError::TimedOut);
-            }
-            // It ended without reading all that it was given.
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => break,
-            Err(error) => return Err(system(&error)),
+            Err(error) => match error.kind() {
+                ErrorKind::Interrupted | ErrorKind::WouldBlock => {}
+                // It ended without reading all that it was given.
+                ErrorKind::ConnectionReset => break,
+                _ => return Err(system(&error)),
+            },
         }
+        spend(left, PAUSE)?;
     }
     bytes.truncate(filled);
     Ok(bytes)

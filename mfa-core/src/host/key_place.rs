@@ -1,10 +1,9 @@
 //! Where the sealing key is kept: in a file of its own, or in a credential of systemd's that only this host opens.
 
 use std::fmt;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use nix::sys::stat::stat;
 use zeroize::Zeroizing;
 
 use super::{HostError, credential};
@@ -148,19 +147,19 @@ impl Prepared {
 
 /// What a file looked like when it was read.
 #[derive(PartialEq, Eq)]
-struct Stamp(Option<(u64, u64, i64, i64, u64)>);
+struct Stamp(Option<[i64; 5]>);
 
 impl Stamp {
+    #[allow(clippy::cast_possible_wrap, clippy::unnecessary_cast)] // numbers that are compared and no more
     fn of(path: &Path) -> Self {
-        let found = fs::metadata(path).ok();
-        Self(found.map(|file| {
-            (
-                file.dev(),
-                file.ino(),
-                file.ctime(),
-                file.ctime_nsec(),
-                file.size(),
-            )
+        Self(stat(path).ok().map(|file| {
+            [
+                file.st_dev as i64,
+                file.st_ino as i64,
+                file.st_ctime as i64,
+                file.st_ctime_nsec as i64,
+                file.st_size as i64,
+            ]
         }))
     }
 }
