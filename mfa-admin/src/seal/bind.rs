@@ -156,8 +156,12 @@ impl Binding<'_, '_> {
     }
 
     fn make(&self, key: &SealingKey) -> Result<(), Failure> {
-        let prepared = self.credential.prepare(key)?;
-        prepared.put(Owner::ROOT)?;
+        let prepared = self.credential.prepare(key);
+        let put = prepared.and_then(|prepared| prepared.put(Owner::ROOT));
+        put.map_err(|error| Failure {
+            hint: format!("nothing was changed; the key is in {}", self.plain),
+            ..error.into()
+        })?;
         self.log("credential made", key);
         Ok(())
     }
