@@ -229,7 +229,8 @@ pub(crate) const VERBS: &[Verb] = &[
         setup: |host, _| {
             // As one that was killed leaves it: what was sealed with the second key is not done.
             let old = std::fs::read_to_string(host.path("seal.key")).unwrap();
-            let new = format!("mfa-seal-key:1:{}\n{}", "0123456789abcdef".repeat(4), old);
+            let digits = "0123456789abcdef".repeat(4);
+            let new = format!("mfa-seal-key:1:{digits}\n{old}mfa-mac-key:1:{digits}\n");
             put_file(&host.path("seal.key"), Some(new.as_bytes()));
         },
         ..VERB
