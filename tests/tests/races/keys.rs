@@ -117,7 +117,7 @@ fn keys_are_changed_under_logins_and_enrolments_and_nobody_notices() {
 
         let is_over = AtomicBool::new(false);
         let (logins, enrolled, rotations) =
-            (AtomicUsize::new(0), AtomicUsize::new(0), rounds(10, 2));
+            (AtomicUsize::new(0), AtomicUsize::new(0), rounds(10, 1));
         let (host, fresh_state, secret) = (&host, &crowd.fresh, crowd.app.secret.as_str());
         thread::scope(|scope| {
             for person in 1..=PEOPLE {
