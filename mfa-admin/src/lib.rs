@@ -26,6 +26,7 @@ pub mod probe;
 mod qr;
 mod record_view;
 mod recovery;
+mod seal;
 mod state;
 mod user;
 
@@ -81,6 +82,7 @@ fn run(cli: &Cli, output: &Output) -> Result<Reply, Failure> {
         Command::Code(command) => code::run(&context, command),
         Command::Credential(command) => credential::run(&context, command),
         Command::Notify(command) => notify::run(&context, command),
+        Command::Seal(command) => seal::run(&context, command),
     }
 }
 
