@@ -327,7 +327,7 @@ fn ground(context: &Context<'_>, arguments: &ExplainArgs, walk: &mut Walk) -> Op
     )?;
     walk.ok(
         "key",
-        format!("{} (key {})", config.paths.seal_key, key.id()),
+        format!("{} (key {})", host::KeyPlace::of(&config), key.id()),
     );
     Some(Ground {
         config,

@@ -2,7 +2,7 @@
 //! and what to mind on standard error.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
 use serde_json::{Map, Value, json};
@@ -79,6 +79,13 @@ impl Output {
     /// Whether a program reads the answer.
     pub(crate) fn is_json(&self) -> bool {
         self.json
+    }
+
+    /// Whether somebody is to see how far it has come.
+    pub(crate) fn shows_progress(&self) -> bool {
+        !self.quiet
+            && io::stderr().is_terminal()
+            && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
     }
 
     /// Something to mind.

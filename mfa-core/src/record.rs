@@ -310,6 +310,17 @@ pub struct Recovery {
     pub hashes: Vec<CodeHash>,
 }
 
+/// A sealed text of a record.
+#[derive(Debug)]
+pub struct SealedText<'a> {
+    /// What people call it.
+    pub label: &'a str,
+    /// What it is sealed for, besides the user.
+    pub purpose: String,
+    /// The text.
+    pub text: &'a mut String,
+}
+
 /// What the administrator decides about a user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UserRecord {
@@ -499,6 +510,15 @@ impl UserRecord {
             Method::Telegram => self.telegram.map(|id| id.to_string()),
             Method::Command => Some(String::new()),
         }
+    }
+
+    /// Every sealed text of the record.
+    pub fn sealed_texts(&mut self) -> impl Iterator<Item = SealedText<'_>> {
+        self.apps.iter_mut().map(|app| SealedText {
+            label: app.label.get(),
+            purpose: App::seal_purpose(&app.id),
+            text: &mut app.secret,
+        })
     }
 
     /// Whether an app code could ever let this user in.

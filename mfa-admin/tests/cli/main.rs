@@ -19,5 +19,6 @@ mod initialising;
 mod interface;
 mod notices;
 mod recovery;
+mod seal;
 mod states;
 mod users;
