@@ -276,7 +276,9 @@ fn recovery_line(record: &UserRecord, remaining: Option<&Remaining>) -> String {
         (Some(_), Some(remaining)) => remaining.text(record),
         (Some(set), None) => {
             let count = set.hashes.len();
-            format!("{count} codes were made; without a login state nobody knows what is left")
+            format!(
+                "{count} codes were made; without a login state nobody knows what is left, and none lets in"
+            )
         }
     }
 }
