@@ -90,6 +90,7 @@ fn enroll(context: &Context<'_>, arguments: &EnrollArgs) -> Result<Reply, Failur
         digits: arguments.digits.clone(),
         period: arguments.period.clone(),
         enrolled: datetime(context.unix_seconds()),
+        disabled: false,
     };
     let shape = Authenticator::of_app(&app, &secret, house.config.app.window.get())
         .map_err(|error| Failure::failed(error.to_string(), "give another secret"))?;
@@ -667,6 +668,7 @@ mod tests {
             digits: Digits::parse(6).unwrap(),
             period: Period::parse(30_u16).unwrap(),
             enrolled: datetime(0),
+            disabled: false,
         }
     }
 

@@ -195,7 +195,7 @@ pub(crate) struct UserAddArgs {
     /// Telegram's id of the user
     #[arg(long, value_name = "ID", allow_negative_numbers = true)]
     pub(crate) telegram: Option<i64>,
-    /// app, email, telegram or command [default: app]
+    /// app, email, telegram, command or token [default: app]
     #[arg(long = "method", value_name = "M", value_parser = method)]
     pub(crate) methods: Vec<Method>,
     /// A host; ID is what `device id` prints there
@@ -222,7 +222,7 @@ pub(crate) struct UserSetArgs {
     /// Telegram's id of the user; none: none
     #[arg(long, group = "what", value_name = "ID|none", value_parser = telegram_or_none, allow_hyphen_values = true)]
     pub(crate) telegram: Option<OrNone<i64>>,
-    /// What counts: app, email, telegram, command
+    /// What counts: app, email, telegram, command, token
     #[arg(long, group = "what", value_name = "M,M", value_parser = method, value_delimiter = ',')]
     pub(crate) methods: Vec<Method>,
 }
@@ -491,13 +491,13 @@ fn telegram_or_none(text: &str) -> Result<OrNone<i64>, String> {
 }
 
 fn method(text: &str) -> Result<Method, String> {
-    Method::parse(text).ok_or_else(|| "write app, email, telegram or command".to_owned())
+    Method::parse(text).ok_or_else(|| "write app, email, telegram, command or token".to_owned())
 }
 
 /// A method by which codes are sent.
 fn channel(text: &str) -> Result<Method, String> {
     Method::parse(text)
-        .filter(|method| *method != Method::App)
+        .filter(|method| method.is_sent())
         .ok_or_else(|| "write email, telegram or command".to_owned())
 }
 

@@ -441,7 +441,7 @@ fn walk_delivery(
     if !channels.any() || config.code.max_sends.get() == 0 {
         return;
     }
-    let first = walk.methods.iter().copied().find(|m| *m != Method::App);
+    let first = walk.methods.iter().copied().find(|m| m.is_sent());
     let enter = match first {
         Some(method) => format!("has a code sent by {}", method.as_str()),
         None => "has nothing sent, and looks as if it had".to_owned(),
@@ -525,7 +525,7 @@ fn hidden(method: Method, to: &str) -> String {
             let end: String = to.chars().skip(length.saturating_sub(2)).collect();
             format!(" to …{}", shown(&end))
         }
-        Method::App | Method::Command => String::new(),
+        Method::App | Method::Command | Method::Token => String::new(),
     }
 }
 
@@ -737,7 +737,7 @@ fn walk_state(
         }
     }
     walk_delivery(ground, user, record, &state, walk);
-    let is_sent_one = walk.methods.iter().any(|method| *method != Method::App);
+    let is_sent_one = walk.methods.iter().any(|method| method.is_sent());
     if usable == 0 && record.has_usable_app() && is_sent_one {
         walk.note("apps", "no code of an app is right; a code that is sent is");
     } else if usable == 0 && record.has_usable_app() {

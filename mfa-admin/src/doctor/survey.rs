@@ -10,7 +10,7 @@ use mfa_core::courier::Channels;
 use mfa_core::device::DeviceId;
 use mfa_core::otp::Authenticator;
 use mfa_core::policy::{self, Decision, DenyReason};
-use mfa_core::record::{Method, UserRecord};
+use mfa_core::record::UserRecord;
 use mfa_core::recovery::FEW;
 use mfa_core::request::{self, Account, Caller, LoginRequest, UserName};
 use mfa_core::seal::SealingKey;
@@ -179,7 +179,7 @@ impl Surveyor<'_> {
             Decision::Deny(DenyReason::NotApproved) => &mut survey.unapproved,
             Decision::Deny(DenyReason::WrongDevice) => &mut survey.elsewhere,
             Decision::Deny(DenyReason::NotEnrolled | DenyReason::UnknownUser) => {
-                if record.methods.iter().all(|method| *method == Method::App) {
+                if record.methods.iter().all(|method| !method.is_sent()) {
                     &mut survey.without_app
                 } else {
                     &mut survey.without_method
@@ -192,7 +192,7 @@ impl Surveyor<'_> {
     /// What of a user's methods can't be delivered here.
     fn deliveries(&self, record: &UserRecord, survey: &mut Survey) {
         for method in &record.methods {
-            let is_delivered = *method != Method::App;
+            let is_delivered = method.is_sent();
             if is_delivered && !self.channels.has(*method) {
                 let users = survey.undelivered.entry(method.as_str()).or_default();
                 users.add(name(&record.user));

@@ -105,6 +105,7 @@ impl Trial {
             digits: Digits::parse(6).unwrap(),
             period: Period::parse(30_u16).unwrap(),
             enrolled: datetime(0),
+            disabled: false,
         }];
         change(&mut record);
         let written = self

@@ -179,7 +179,7 @@ pub(super) fn check_methods(
     }
     let channels = Channels::of(config);
     for method in &record.methods {
-        if *method != Method::App && !channels.has(*method) {
+        if method.is_sent() && !channels.has(*method) {
             context.output.warn(&format!(
                 "the method {} does not count on this host, which sends nothing that way: it needs {}",
                 method.as_str(),

@@ -15,13 +15,14 @@ pub struct StateView {
     pub has_bad_slot: bool,
 }
 
-/// What became of the marks of used recovery codes in a state that was made anew.
+/// What became of the marks of used recovery codes, and of the counters of tokens, in a state that was made anew.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UsedMarks {
     /// They are as they were.
     Kept,
-    /// Nobody can tell what they were: every code of the user's set counts as used.
+    /// Nobody can tell what they were: every code of the user's set counts as used, and no token is in use until it is
+    /// resynchronised.
     Lost,
 }
 
@@ -147,7 +148,8 @@ impl FileStore {
     }
 
     /// Makes a user's state anew, in place: what it said is forgotten, replays of the last minute included. Recovery
-    /// codes that were used stay so; where the state no longer tells which were, all of them count as used.
+    /// codes that were used stay so; where the state no longer tells which were, all of them count as used. Tokens stand
+    /// where they stood; where the state no longer tells where, none is in use until it is resynchronised.
     ///
     /// # Errors
     ///
@@ -167,10 +169,12 @@ impl FileStore {
             let mut marks = UsedMarks::Kept;
             if let Ok(read) = self.decode(&block, name) {
                 state.used = read.value.used;
-            } else {
-                let record = self.read_record(user)?;
-                if let Some(set) = record.and_then(|read| read.record.recovery) {
-                    state.use_all_codes(&set);
+                state.tokens = read.value.tokens;
+            } else if let Some(record) = self.read_record(user)?.map(|read| read.record) {
+                if let Some(set) = &record.recovery {
+                    state.use_all_codes(set);
+                }
+                if record.recovery.is_some() || !record.tokens.is_empty() {
                     marks = UsedMarks::Lost;
                 }
             }
