@@ -27,6 +27,8 @@ mod qr;
 mod record_view;
 mod recovery;
 mod state;
+mod switch;
+mod token;
 mod user;
 
 use std::process::ExitCode;
@@ -66,6 +68,7 @@ fn run(cli: &Cli, output: &Output) -> Result<Reply, Failure> {
         Command::Explain(arguments) => explain::run(&context, arguments),
         Command::User(command) => user::run(&context, command),
         Command::App(command) => app::run(&context, command),
+        Command::Token(command) => token::run(&context, command),
         Command::Device(command) => device::run(&context, command),
         Command::Recovery(command) => recovery::run(&context, command),
         Command::State(command) => state::run(&context, command),

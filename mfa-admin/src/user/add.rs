@@ -73,6 +73,9 @@ pub(super) fn run(context: &Context<'_>, arguments: &UserAddArgs) -> Result<Repl
     if record.methods.contains(&Method::App) {
         lines.push(format!("Next: mfa-admin app enroll {name}"));
     }
+    if record.methods.contains(&Method::Token) {
+        lines.push(format!("Next: mfa-admin token add {name} --hotp"));
+    }
     Ok(Reply::done(document, lines.join("\n")))
 }
 

@@ -20,4 +20,5 @@ mod interface;
 mod notices;
 mod recovery;
 mod states;
+mod tokens;
 mod users;
