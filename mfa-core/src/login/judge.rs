@@ -110,7 +110,7 @@ pub(super) fn judge(
         token::spend(setting, code);
         return Judgement::Held(verdict);
     }
-    let found = if methods.contains(&Method::App) {
+    let found = if record.methods.contains(&Method::App) && !record.apps.is_empty() {
         find(setting, record, state, code, seconds)
     } else {
         spend_like_an_app(setting, code, seconds);
@@ -372,7 +372,7 @@ fn find<'a>(
         (None, None, _) if has_asked => Found::Nothing,
         (None, None, _) if is_behind => Found::ClockRollback,
         (None, None, Some(error)) => Found::NoSecretOpens(error),
-        (None, None, None) => Found::Nothing,
+        (None, None, None) => Found::NotAsked,
     }
 }
 

@@ -101,7 +101,7 @@ pub(super) fn find<'a>(
     expected: Option<&TokenCounter>,
     code: &Code,
 ) -> Found<'a> {
-    if !record.has_usable_token() {
+    if !record.methods.contains(&Method::Token) || record.tokens.is_empty() {
         spend(setting, code);
         return Found::NotAsked;
     }
@@ -149,9 +149,10 @@ pub(super) fn find<'a>(
             found = this;
         }
     }
-    match trouble {
-        Some(error) if !has_asked => Found::NoSecretOpens(error),
-        _ => found,
+    match (found, trouble) {
+        (Found::Nothing, Some(error)) if !has_asked => Found::NoSecretOpens(error),
+        (Found::Nothing, None) if !has_asked => Found::NotAsked,
+        (found, _) => found,
     }
 }
 

@@ -315,6 +315,28 @@ fn what_is_disabled_lets_nobody_in_and_uses_nothing_up() {
 }
 
 #[test]
+fn where_all_of_a_kind_are_disabled_the_others_go_on_and_it_is_said() {
+    let scene = with_four();
+    scene.change(|record| {
+        for token in &mut record.tokens {
+            token.disabled = true;
+        }
+    });
+    let login = scene.types(&[shown(0), "000000", EARLIER.1]);
+    assert_eq!(login.outcome, LoginOutcome::Accepted);
+    assert_eq!(login.events, ["1004", "2101 disabled", "2101", "2001"]);
+    let scene = with_four();
+    scene.change(|record| {
+        for app in &mut record.apps {
+            app.disabled = true;
+        }
+    });
+    let login = scene.types(&[EARLIER.1, "000000", shown(0)]);
+    assert_eq!(login.outcome, LoginOutcome::Accepted);
+    assert_eq!(login.events, ["1004", "2101 disabled", "2101", "2001"]);
+}
+
+#[test]
 fn with_all_of_them_disabled_nobody_is_let_in_or_by() {
     let mut scene = with_four();
     scene.request.nullok = true;
