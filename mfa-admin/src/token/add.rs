@@ -36,8 +36,7 @@ pub(super) fn run(context: &Context<'_>, arguments: &TokenAddArgs) -> Result<Rep
     let record = house.record(&user)?;
     check_secret(&record, &id)?;
     let counter = counter(context, &house, &record, &id, arguments)?;
-    let hotp = Hotp::new(&secret, *arguments.digits.get())
-        .map_err(|error| Failure::failed(error.to_string(), "give another secret"))?;
+    let hotp = Hotp::new(&secret, *arguments.digits.get());
     let confirmed = match confirmation {
         Confirmation::None => None,
         Confirmation::StandardInput => Some(code_from_standard_input(&hotp, counter)?),
