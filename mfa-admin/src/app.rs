@@ -91,7 +91,7 @@ fn enroll(context: &Context<'_>, arguments: &EnrollArgs) -> Result<Reply, Failur
     let id = AppId::of_secret(&key, &user, &secret, kind);
     check_secret(&house.record(&user)?, &id)?;
     let app = App {
-        secret: key.seal(user.as_str(), &App::seal_purpose(&id), &secret)?,
+        secret: String::new(),
         id,
         label: arguments.label.clone(),
         algorithm: arguments.algorithm,
@@ -119,7 +119,7 @@ fn enroll(context: &Context<'_>, arguments: &EnrollArgs) -> Result<Reply, Failur
         Confirmation::StandardInput => Some(code_from_standard_input(context, &shape)?),
         Confirmation::Terminal => Some(code_from_terminal(context, &shape)?),
     };
-    keep(context, &house, &user, &app, step, arguments)?;
+    keep(context, &house, &user, (&app, &secret), step, arguments)?;
     if let Some(file) = file {
         file.keep();
     }
@@ -286,7 +286,7 @@ fn keep(
     context: &Context<'_>,
     house: &House,
     user: &UserName,
-    app: &App,
+    (app, secret): (&App, &[u8]),
     step: Option<u64>,
     arguments: &EnrollArgs,
 ) -> Result<(), Failure> {
@@ -307,7 +307,12 @@ fn keep(
         };
         check_room(&record, arguments)?;
         check_secret(&record, &app.id)?;
-        record.apps.push(app.clone());
+        // Sealed here: the key may have been changed while somebody looked for their phone.
+        let purpose = App::seal_purpose(&app.id);
+        record.apps.push(App {
+            secret: house.key()?.seal(user.as_str(), &purpose, secret)?,
+            ..app.clone()
+        });
         record.enrolled_once = true;
         Ok((Some(record), ()))
     })
@@ -582,6 +587,8 @@ fn reveal(
     picture: &PictureArgs,
 ) -> Result<Reply, Failure> {
     let house = context.open()?;
+    // Before the record: a key that was changed since is found, one that is not kept any more is not.
+    let key = house.key()?;
     let user = context.person(name)?.user;
     let record = house.record(&user)?;
     let app = find(&record, label)?;
@@ -590,9 +597,7 @@ fn reveal(
         .as_deref()
         .map(PictureKind::of)
         .transpose()?;
-    let secret = house
-        .key()?
-        .open(user.as_str(), &App::seal_purpose(&app.id), &app.secret)?;
+    let secret = key.open(user.as_str(), &App::seal_purpose(&app.id), &app.secret)?;
     let enrolment = Enrolment::new(&house.config, &user, app, &secret);
     let file = picture_kind
         .as_ref()

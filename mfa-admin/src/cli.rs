@@ -88,6 +88,9 @@ pub(crate) enum Command {
     /// Trial messages, and notices that wait
     #[command(subcommand, arg_required_else_help = true)]
     Notify(NotifyCommand),
+    /// The key that seals the secrets
+    #[command(subcommand, arg_required_else_help = true)]
+    Seal(SealCommand),
 }
 
 /// `init`.
@@ -549,6 +552,21 @@ pub(crate) enum NotifyCommand {
     Queue,
     /// Deliver what waits, now
     Drain,
+}
+
+/// `seal`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SealCommand {
+    /// Show which key seals, where it is kept, and what does not open
+    Status,
+    /// Make a new key and seal everything anew; logins go on meanwhile
+    Rotate,
+    /// Keep the key as a systemd credential of this host
+    Bind {
+        /// Don't ask before the plain file is removed
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 fn name(text: &str) -> Result<String, String> {

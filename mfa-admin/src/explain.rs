@@ -129,6 +129,15 @@ impl Walk {
         self.end.get_or_insert((prediction, reason));
     }
 
+    /// Failures with codes of an app and those that are sent. Recovery codes have a count of their own.
+    fn hold(&mut self, reason: &'static str, message: String) {
+        if self.end.is_none() && self.methods.is_empty() {
+            self.note("failures", message);
+        } else {
+            self.stop("failures", Prediction::Deny, reason, message);
+        }
+    }
+
     /// Takes what is there; what is not there ends the walk.
     fn need<T, E: Into<Failure>>(
         &mut self,
@@ -320,7 +329,7 @@ fn ground(context: &Context<'_>, arguments: &ExplainArgs, walk: &mut Walk) -> Op
     )?;
     walk.ok(
         "key",
-        format!("{} (key {})", config.paths.seal_key, key.id()),
+        format!("{} (key {})", host::KeyPlace::of(&config), key.id()),
     );
     Some(Ground {
         config,
@@ -670,7 +679,7 @@ fn walk_recovery(state: &LoginState, record: &UserRecord, config: &Config, walk:
         );
     } else if walk.methods.is_empty() {
         let reason = match remaining.verdict {
-            Verdict::Evaluate => "not_enrolled",
+            Verdict::Evaluate => "recovery_used_up",
             Verdict::Throttled(_) => "throttled",
             Verdict::Locked(_) => "locked",
             Verdict::Disabled => "disabled",
@@ -692,7 +701,7 @@ fn walk_state(
     let Some(view) = walk.need("state", "store_unusable", ground.store.state(user)) else {
         return;
     };
-    let mut state = view.map(|view| view.state).unwrap_or_default();
+    let mut state = view.map_or_else(|| LoginState::anew(Some(record)), |view| view.state);
     let now = context.now();
     state.advance(&now);
     let name = shown(user.as_str());
@@ -708,19 +717,19 @@ fn walk_state(
                 "too many in a short time; no answer is looked at for {} yet (or `mfa-admin user unlock {name}`)",
                 duration(left)
             );
-            walk.stop("failures", Prediction::Deny, "throttled", message);
+            walk.hold("throttled", message);
         }
         Verdict::Locked(left) => {
             let message = format!(
                 "{count} in a row: locked for {} yet (or until `mfa-admin user unlock {name}`)",
                 duration(left)
             );
-            walk.stop("failures", Prediction::Deny, "locked", message);
+            walk.hold("locked", message);
         }
         Verdict::Disabled => {
             let message =
                 format!("{count} in a row: disabled until `mfa-admin user unlock {name}`");
-            walk.stop("failures", Prediction::Deny, "disabled", message);
+            walk.hold("disabled", message);
         }
     }
     let seconds = now.unix_seconds();

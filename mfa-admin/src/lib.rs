@@ -26,6 +26,7 @@ pub mod probe;
 mod qr;
 mod record_view;
 mod recovery;
+mod seal;
 mod state;
 mod switch;
 mod token;
@@ -35,6 +36,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::{ContextKind, ErrorKind};
+use nix::sys::prctl::set_dumpable;
 
 use crate::cli::{Cli, Command, DoctorArgs};
 use crate::context::{Context, require_root};
@@ -60,6 +62,14 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli, output: &Output) -> Result<Reply, Failure> {
+    // Secrets go through here: where the command ends badly, none is to stand in a core dump.
+    set_dumpable(false).map_err(|error| {
+        let hint = "see prctl(2), PR_SET_DUMPABLE: nothing on a usual system refuses it";
+        Failure::failed(
+            format!("core dumps can't be turned off: {}", error.desc()),
+            hint,
+        )
+    })?;
     let context = Context::new(&cli.config, output)?;
     match &cli.command {
         Command::Init(arguments) => init::run(&context, arguments),
@@ -75,6 +85,7 @@ fn run(cli: &Cli, output: &Output) -> Result<Reply, Failure> {
         Command::Code(command) => code::run(&context, command),
         Command::Credential(command) => credential::run(&context, command),
         Command::Notify(command) => notify::run(&context, command),
+        Command::Seal(command) => seal::run(&context, command),
     }
 }
 

@@ -29,17 +29,18 @@ fn show(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
     let house = context.open()?;
     let user = context.person(name)?.user;
     let view = house.store.state(&user)?;
-    if view.is_none() {
-        // A login that finds no state makes one: as if it were there, and empty.
-        house.record(&user)?;
-    }
+    // A login that finds no state makes one: as if it were there.
+    let anew = match &view {
+        None => LoginState::anew(Some(&house.record(&user)?)),
+        Some(_) => LoginState::default(),
+    };
     if view.as_ref().is_some_and(|view| view.has_bad_slot) {
         context.output.warn(
-            "one of the two slots does not hold: a write was interrupted; nothing is lost, and the next \
-             login mends it",
+            "one of the two slots does not hold, and the next login mends it: a write was interrupted, which loses \
+             nothing; or the disk has damaged it, and what the last login left may be forgotten",
         );
     }
-    let state = view.map(|view| view.state).unwrap_or_default();
+    let state = view.map_or(anew, |view| view.state);
     let text = state
         .to_payload()
         .map_err(|error| Failure::failed(error.to_string(), "please report this"))?;
@@ -84,8 +85,21 @@ fn reset(context: &Context<'_>, name: &str, is_agreed: bool) -> Result<Reply, Fa
              `mfa-admin recovery generate {name}` makes new ones"
         ));
     }
-    context.log_change(Event::StateReset, Some(&user), &Entry::default());
-    notice::tell_user(context, &house, &user, Change::of(Event::StateReset));
+    let lost = match (are_codes_lost, are_tokens_lost) {
+        (true, true) => Some(
+            "all recovery codes of before are void; no token is in use until it is resynchronised",
+        ),
+        (true, false) => Some("all recovery codes of before are void"),
+        (false, true) => Some("no token is in use until it is resynchronised"),
+        (false, false) => None,
+    };
+    let entry = Entry {
+        detail: lost,
+        ..Entry::default()
+    };
+    context.log_change(Event::StateReset, Some(&user), &entry);
+    let change = Change::of(Event::StateReset).detail(lost.unwrap_or_default());
+    notice::tell_user(context, &house, &user, change);
     let document = json!({
         "changed": true,
         "user": user.as_str(),

@@ -172,6 +172,12 @@ events! {
     TokenDisabled = 3074, "token_disabled", Success, Info;
     /// Codes of a token let in again.
     TokenEnabled = 3075, "token_enabled", Success, Info;
+    /// A new sealing key took the first place, or what was begun so is gone on with.
+    SealRotationBegun = 3081, "seal_rotation_begun", Success, Info;
+    /// Everything is sealed with the new key, which is alone now.
+    SealRotated = 3082, "seal_rotated", Success, Info;
+    /// The sealing key was put into a credential of this host, or its plain file removed.
+    SealBound = 3083, "seal_bound", Success, Info;
     /// The store, the sealing key, or one user's part of them can't be used.
     StoreUnusable = 4001, "store_unusable", Failure, Error;
     /// The configuration can't be used.

@@ -93,7 +93,7 @@ section!(
         messages: Messages = Messages::default(),
         /// Passphrases (later).
         passphrase: Passphrase = Passphrase::default(),
-        /// Where the sealing key is kept (later).
+        /// Where the sealing key is kept.
         seal: Seal = Seal::default(),
     }
 );
@@ -416,8 +416,8 @@ section!(
 section!(
     /// `[seal]`.
     Seal {
-        /// Name of a systemd credential instead of `paths.seal_key`.
-        credential: String = String::new(),
+        /// The credential that `seal bind` made, instead of `paths.seal_key`.
+        credential: EmptyOrPath = EmptyOrPath::default(),
     }
 );
 
@@ -436,10 +436,7 @@ impl Config {
     #[must_use]
     pub fn not_in_this_release(&self) -> Vec<&'static str> {
         let defaults = Self::default();
-        let later = [
-            ("[passphrase]", self.passphrase != defaults.passphrase),
-            ("[seal]", self.seal != defaults.seal),
-        ];
+        let later = [("[passphrase]", self.passphrase != defaults.passphrase)];
         later
             .into_iter()
             .filter(|(_, set)| *set)

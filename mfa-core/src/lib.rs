@@ -20,6 +20,7 @@ pub mod message;
 pub mod notice;
 pub mod otp;
 pub mod policy;
+mod program;
 pub mod record;
 pub mod recovery;
 pub mod request;

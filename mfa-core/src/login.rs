@@ -201,6 +201,8 @@ struct Login<'a, 'p> {
     has_told_filters: bool,
     /// What the prompt and the message with the code both show.
     reference: Option<Reference>,
+    /// Which counter the answer was up against, where it has one of its own.
+    counter: Option<&'static str>,
 }
 
 struct Reference {
@@ -225,6 +227,7 @@ impl<'a, 'p> Login<'a, 'p> {
             is_unusable: false,
             has_told_filters: false,
             reference: None,
+            counter: None,
         }
     }
 
@@ -281,14 +284,18 @@ impl<'a, 'p> Login<'a, 'p> {
                 self.store_is_unusable(&error.into());
                 subject = decoy;
             }
-            if crate::recovery::TYPED.contains(&length) && !matches!(reply, Reply::Recovery(_)) {
-                crate::recovery::spend();
+            let hashed = self.hash_like_a_recovery_code(&reply, length);
+            if self.is_unusable {
+                subject = decoy;
             }
             let noticed = match reply {
-                Reply::Recovery(code) => match self.judge_recovery(subject, &code, attempt) {
-                    Ok(()) => return LoginOutcome::Accepted,
-                    Err(noticed) => noticed,
-                },
+                Reply::Recovery(_) => {
+                    self.counter = Some(recovery::METHOD);
+                    match self.judge_recovery(subject, hashed.as_ref(), attempt) {
+                        Ok(()) => return LoginOutcome::Accepted,
+                        Err(noticed) => noticed,
+                    }
+                }
                 Reply::Code(code) => match self.judge(subject, &code, attempt) {
                     Ok(()) => return LoginOutcome::Accepted,
                     Err(noticed) => noticed,
@@ -571,20 +578,28 @@ impl<'a, 'p> Login<'a, 'p> {
         let result = self.ports.store.transaction(subject, &mut |record, state| {
             judgement = Some(judge::judge(setting, request, clock, record, state, code));
         });
-        // An answer that has found its user's files damaged once is not judged on a decoy.
-        if self.is_unusable {
-            return Err(None);
-        }
-        match (result, judgement) {
-            (Ok(()), Some(judgement)) => self.report(&judgement, attempt),
-            (Ok(()), None) => Err(None),
-            (Err(StoreError::Block(busy @ BlockError::Busy { .. })), _) => {
+        self.judged(result, judgement, attempt)
+            .map_or(Err(None), |judgement| self.report(&judgement, attempt))
+    }
+
+    /// What an answer was judged to be, where that can be believed and is on disk; a line says so where not.
+    fn judged<T>(
+        &mut self,
+        result: Result<(), StoreError>,
+        judgement: Option<T>,
+        attempt: u32,
+    ) -> Option<T> {
+        match result {
+            // An answer that has found its user's files damaged once is not judged on a decoy.
+            _ if self.is_unusable => None,
+            Ok(()) => judgement,
+            Err(StoreError::Block(busy @ BlockError::Busy { .. })) => {
                 self.log_busy(&busy, Some(attempt));
-                Err(None)
+                None
             }
-            (Err(error), _) => {
+            Err(error) => {
                 self.store_is_unusable(&error);
-                Err(None)
+                None
             }
         }
     }
@@ -729,7 +744,14 @@ impl<'a, 'p> Login<'a, 'p> {
         let record = self.record.as_ref();
         let now = self.ports.clock.now().unix_seconds();
         let failure = notices.of_failure(self.request, self.trail, record, what, now);
-        if let Some(failure) = failure {
+        let counter = self.counter.take();
+        if let Some(mut failure) = failure {
+            if let Some(counter) = counter.filter(|_| what.is_some_and(is_about_a_lock)) {
+                // A lock of one counter is none of the other's, and the account is open yet.
+                let event = &mut failure.document.event;
+                event.insert(0, '_');
+                event.insert_str(0, counter);
+            }
             notice::keep(
                 &failure.document,
                 failure.is_wanted,
@@ -767,6 +789,17 @@ impl<'a, 'p> Login<'a, 'p> {
 fn decoy_index(key: &SealingKey, request: &LoginRequest) -> u8 {
     let [index, ..] = key.mac("decoy", request.asked_name.as_bytes());
     index
+}
+
+/// Whether an event is about a lock, which is a counter's.
+fn is_about_a_lock(event: Event) -> bool {
+    matches!(
+        event,
+        Event::BecameLocked
+            | Event::BecameDisabled
+            | Event::RefusedWhileLocked
+            | Event::RefusedWhileDisabled
+    )
 }
 
 /// An answer that is not looked at.

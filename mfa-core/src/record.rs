@@ -214,26 +214,26 @@ checked!(
 
 checked!(
     /// What names an app or a token in the login state: 8 hexadecimal digits, see [`AppId::of_secret`], [`AppId::of_token`].
-    AppId(String), shown: true, |text| text.len() == 8 && hex::decode(text).is_some(),
-    "is no id of an app; it is 8 hexadecimal digits"
+    AppId(String), shown: true, |text| is_hex(text, 8),
+    "is no id of an app; it is 8 hexadecimal digits, in lower case"
 );
 
 checked!(
     /// What names a set of recovery codes in the login state: 8 hexadecimal digits, random.
-    SetId(String), shown: true, |text| text.len() == 8 && hex::decode(text).is_some(),
-    "is no id of a set; it is 8 hexadecimal digits"
+    SetId(String), shown: true, |text| is_hex(text, 8),
+    "is no id of a set; it is 8 hexadecimal digits, in lower case"
 );
 
 checked!(
     /// The salt of a set of recovery codes: 16 bytes.
-    Salt(String), shown: false, |text| text.len() == 32 && hex::decode(text).is_some(),
-    "this is no salt of recovery codes; it is 32 hexadecimal digits. Make new codes: `mfa-admin recovery generate`"
+    Salt(String), shown: false, |text| is_hex(text, 32),
+    "this is no salt of recovery codes; it is 32 hexadecimal digits, in lower case. Make new codes: `mfa-admin recovery generate`"
 );
 
 checked!(
     /// What is kept of a recovery code: 32 bytes of argon2id.
-    CodeHash(String), shown: false, |text| text.len() == 64 && hex::decode(text).is_some(),
-    "this is no hash of a recovery code; it is 64 hexadecimal digits. Make new codes: `mfa-admin recovery generate`"
+    CodeHash(String), shown: false, |text| is_hex(text, 64),
+    "this is no hash of a recovery code; it is 64 hexadecimal digits, in lower case. Make new codes: `mfa-admin recovery generate`"
 );
 
 impl AppId {
@@ -255,6 +255,14 @@ impl AppId {
         let [a, b, c, d, ..] = key.mac("app-id", &data);
         Self(hex::encode(&[a, b, c, d]))
     }
+}
+
+/// Lower case alone: ids and hashes are compared as they stand.
+fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// One `@`, nothing that a mail header or a command line could take for something else.
@@ -326,6 +334,17 @@ pub struct Recovery {
     pub salt: Salt,
     /// What is kept of each code.
     pub hashes: Vec<CodeHash>,
+}
+
+/// A sealed text of a record.
+#[derive(Debug)]
+pub struct SealedText<'a> {
+    /// What people call it.
+    pub label: &'a str,
+    /// What it is sealed for, besides the user.
+    pub purpose: String,
+    /// The text.
+    pub text: &'a mut String,
 }
 
 /// What the administrator decides about a user.
@@ -532,6 +551,21 @@ impl UserRecord {
         }
     }
 
+    /// Every sealed text of the record.
+    pub fn sealed_texts(&mut self) -> impl Iterator<Item = SealedText<'_>> {
+        let apps = self.apps.iter_mut().map(|app| SealedText {
+            label: app.label.get(),
+            purpose: App::seal_purpose(&app.id),
+            text: &mut app.secret,
+        });
+        let tokens = self.tokens.iter_mut().map(|token| SealedText {
+            label: token.label.get(),
+            purpose: Token::seal_purpose(&token.id),
+            text: &mut token.secret,
+        });
+        apps.chain(tokens)
+    }
+
     /// Whether an app code could ever let this user in.
     #[must_use]
     pub fn has_usable_app(&self) -> bool {
@@ -624,7 +658,7 @@ hashes = ["00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"]
             (
                 "\"5f0c2a91\"",
                 "\"../../x\"",
-                "15:6: \"../../x\" is no id of an app; it is 8 hexadecimal digits",
+                "15:6: \"../../x\" is no id of an app; it is 8 hexadecimal digits, in lower case",
             ),
             (
                 "id = \"1b9d",
@@ -654,7 +688,7 @@ hashes = ["00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"]
             (
                 "\"c41d77e0\"",
                 "\"c41d77e\"",
-                "23:7: \"c41d77e\" is no id of a set; it is 8 hexadecimal digits",
+                "23:7: \"c41d77e\" is no id of a set; it is 8 hexadecimal digits, in lower case",
             ),
             (
                 "\"c41d77e0\"",
@@ -678,6 +712,18 @@ hashes = ["00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"]
                 "0011",
                 "26:11: this is no hash of a recovery code; it is 64 hexadecimal digits",
             ),
+            // What is compared as text is written in one way.
+            (
+                "\"c41d77e0\"",
+                "\"C41D77E0\"",
+                "23:7: \"C41D77E0\" is no id of a set",
+            ),
+            (
+                salt,
+                "salt = \"00112233445566778899AABBCCDDEEFF\"",
+                "25:8: this is no salt",
+            ),
+            (hash, &hash.to_uppercase(), "26:11: this is no hash"),
             (hash, &"é".repeat(32), "26:11: this is no hash"),
             (hash, &"0".repeat(60_000), "26:11: this is no hash"),
             (

@@ -8,7 +8,7 @@ use crate::clock::{BootId, Moment};
 use crate::document::node::from_keys;
 use crate::document::{self, DocumentError, IgnoreUnknown, Read};
 use crate::otp::SentCode;
-use crate::record::{App, AppId, Recovery, SetId};
+use crate::record::{App, AppId, Recovery, SetId, UserRecord};
 use crate::throttle::{Failures, Sends};
 pub use tokens::TokenCounter;
 
@@ -83,6 +83,9 @@ pub struct UsedCodes {
     /// The login with the last of them, until its session is opened: the user was told of that login already.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub told: Option<String>,
+    /// The same where the user was not told yet: no notice of it could be kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub untold: Option<String>,
 }
 
 /// The last login that succeeded.
@@ -132,7 +135,7 @@ pub struct LoginState {
 
 from_keys!(StateClock { elapsed_ms, boot, up_ms, wall_ms } or default {});
 from_keys!(AcceptedStep { app, step, period } or default {});
-from_keys!(UsedCodes { set, places } or default { told });
+from_keys!(UsedCodes { set, places } or default { told, untold });
 from_keys!(LastSuccess { at, from } or default {});
 from_keys!(LoginState
     { version, clock }
@@ -160,6 +163,17 @@ impl Default for LoginState {
 }
 
 impl LoginState {
+    /// The state of a user who has none: if there was one, nobody knows which recovery codes were used, so all count
+    /// as used. Codes are made after the state, and only by `mfa-admin`.
+    #[must_use]
+    pub fn anew(record: Option<&UserRecord>) -> Self {
+        let mut state = Self::default();
+        if let Some(set) = record.and_then(|record| record.recovery.as_ref()) {
+            state.use_all_codes(set);
+        }
+        state
+    }
+
     /// Reads what [`LoginState::to_payload`] wrote.
     ///
     /// # Errors
@@ -249,6 +263,10 @@ impl LoginState {
     pub fn succeeded(&mut self, unix_seconds: u64, from: &str) {
         self.note_success(unix_seconds, from);
         crate::throttle::forgive(&mut self.codes);
+        // The session of a login before this one is not waited for.
+        if let Some(used) = &mut self.used {
+            (used.told, used.untold) = (None, None);
+        }
     }
 
     /// Notes a success with a recovery code. What stands against app codes stays.
@@ -270,13 +288,30 @@ impl LoginState {
         bit(place).is_none_or(|bit| self.used_places(set) & bit != 0)
     }
 
-    /// Notes that a code of the set was used, in the login of this name.
+    /// Notes that a code of the set was used, in the login of this name, which nobody was told of yet.
     pub fn use_code(&mut self, set: &Recovery, place: usize, login: &str) {
         self.used = Some(UsedCodes {
             set: set.set.clone(),
             places: self.used_places(set) | bit(place).unwrap_or_default(),
-            told: Some(login.to_owned()),
+            told: None,
+            untold: Some(login.to_owned()),
         });
+    }
+
+    /// Notes that the user was told of the login of this name.
+    pub fn told_of_code(&mut self, login: &str) {
+        if let Some(used) = &mut self.used
+            && let Some(name) = used.untold.take_if(|untold| untold == login)
+        {
+            used.told = Some(name);
+        }
+    }
+
+    /// Whether the user is yet to be told of this login, which came in by a recovery code.
+    #[must_use]
+    pub fn is_untold(&self, login: &str) -> bool {
+        let used = self.used.as_ref();
+        used.and_then(|used| used.untold.as_deref()) == Some(login)
     }
 
     /// Has all codes of a set count as used: nobody knows which were.
@@ -285,6 +320,7 @@ impl LoginState {
             set: set.set.clone(),
             places: u16::MAX,
             told: None,
+            untold: None,
         });
     }
 
@@ -487,12 +523,33 @@ mod tests {
     #[test]
     fn the_session_of_a_recovered_login_is_told_of_once() {
         let mut state = LoginState::default();
-        assert!(!state.take_told("9f2c41d07be1"));
-        state.use_code(&set("00000001", 10), 0, "9f2c41d07be1");
-        assert!(!state.take_told("000000000000"));
-        assert!(state.take_told("9f2c41d07be1"));
-        assert!(!state.take_told("9f2c41d07be1"));
+        let (login, other) = ("9f2c41d07be1", "000000000000");
+        assert!(!state.take_told(login) && !state.is_untold(login));
+        state.use_code(&set("00000001", 10), 0, login);
+        // Until a notice is kept nobody has been told.
+        assert!(state.is_untold(login) && !state.is_untold(other) && !state.take_told(login));
+        state.told_of_code(other);
+        assert!(state.is_untold(login));
+        state.told_of_code(login);
+        assert!(!state.is_untold(login) && !state.take_told(other));
+        assert!(state.take_told(login));
+        assert!(!state.take_told(login));
         assert_eq!(state.codes_left(&set("00000001", 10)), 9);
+    }
+
+    #[test]
+    fn the_name_of_a_recovered_login_goes_with_the_next_success() {
+        let login = "9f2c41d07be1";
+        for is_told in [true, false] {
+            let mut state = LoginState::default();
+            state.use_code(&set("00000001", 10), 0, login);
+            if is_told {
+                state.told_of_code(login);
+            }
+            state.succeeded(1, "");
+            let used = state.used.unwrap();
+            assert_eq!((used.told, used.untold, used.places), (None, None, 1));
+        }
     }
 
     #[test]

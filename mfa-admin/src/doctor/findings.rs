@@ -228,8 +228,7 @@ impl Survey {
                 scope.command(&set)
             )
         } else {
-            let example = self.without_address.example();
-            let user = example.split(" (").next().unwrap_or(example);
+            let user = self.without_address.example();
             let set = format!("user set {user} --email ADDR");
             format!("{}; --telegram ID for Telegram.", scope.command(&set))
         };
@@ -244,8 +243,7 @@ impl Survey {
 
     /// Users who will soon have nothing for the day when the phone is lost.
     fn recovery(&self, scope: &Scope) -> Option<Check> {
-        let example = self.few_codes.example();
-        let user = example.split(" (").next().unwrap_or(example);
+        let user = self.few_codes.example();
         (!self.few_codes.is_empty()).then(|| {
             Check::warn(
                 "users.recovery",
@@ -260,8 +258,7 @@ impl Survey {
 
     /// Users whose tokens and this host don't agree on how often the button was pressed.
     fn tokens(&self, scope: &Scope) -> Option<Check> {
-        let example = self.out_of_step.example();
-        let user = example.split(" (").next().unwrap_or(example);
+        let user = self.out_of_step.example();
         (!self.out_of_step.is_empty()).then(|| {
             Check::warn(
                 "users.tokens",
@@ -329,7 +326,11 @@ impl Survey {
         if !self.bad_slots.is_empty() {
             checks.push(Check::warn(
                 "states.slots",
-                format!("A write was interrupted, and nothing is lost: {}.", self.bad_slots),
+                format!(
+                    "One of two slots does not hold: {}. A write was interrupted, which loses nothing; or the disk has \
+                     damaged it, and what the last login left may be forgotten.",
+                    self.bad_slots
+                ),
                 "The next login puts it right. If it comes back, see the kernel's log for errors of the disk.",
             ));
         }

@@ -150,7 +150,7 @@ impl Surveyor<'_> {
     }
 
     /// Asks the policy what it would do with this user over SSH.
-    fn standing(&self, record: &UserRecord, survey: &mut Survey) {
+    fn decide(&self, record: &UserRecord) -> Option<Decision> {
         let request = LoginRequest {
             asked_name: record.user.as_str().to_owned(),
             account: Some(Account {
@@ -165,8 +165,20 @@ impl Surveyor<'_> {
             log_unknown_names: false,
             caller: Caller { uid: 0, euid: 0 },
         };
-        let Some(device) = self.device else { return };
-        let decision = policy::decide(self.config, self.channels, &request, Some(record), device);
+        let (config, channels) = (self.config, self.channels);
+        Some(policy::decide(
+            config,
+            channels,
+            &request,
+            Some(record),
+            self.device?,
+        ))
+    }
+
+    fn standing(&self, record: &UserRecord, survey: &mut Survey) {
+        let Some(decision) = self.decide(record) else {
+            return;
+        };
         if matches!(
             decision,
             Decision::Challenge(_) | Decision::Deny(DenyReason::NotEnrolled)
@@ -201,10 +213,9 @@ impl Surveyor<'_> {
                 let users = survey.undelivered.entry(method.as_str()).or_default();
                 users.add(name(&record.user));
             } else if is_delivered && record.address_for(*method).is_none() {
-                let user = name(&record.user);
                 survey
                     .without_address
-                    .add(format!("{user} ({})", method.as_str()));
+                    .add_with(&name(&record.user), method.as_str());
             }
         }
     }
@@ -251,7 +262,7 @@ impl Surveyor<'_> {
     fn state(&self, user: &UserName, record: Option<&UserRecord>, survey: &mut Survey) {
         match self.store.state(user) {
             // The next login makes it.
-            Ok(None) => {}
+            Ok(None) => self.judge_state(user, record, LoginState::anew(record), survey),
             Ok(Some(view)) => {
                 survey.states += 1;
                 if view.has_bad_slot {
@@ -293,7 +304,7 @@ impl Surveyor<'_> {
                 let (label, words) = (shown(entry.label.get()), standing.words());
                 survey
                     .out_of_step
-                    .add(format!("{} ({label}: {words})", name(user)));
+                    .add_with(&name(user), &format!("{label}: {words}"));
             }
         }
         if let Some(set) = record.and_then(|record| record.recovery.as_ref()) {
@@ -301,15 +312,35 @@ impl Surveyor<'_> {
             if left <= FEW {
                 survey
                     .few_codes
-                    .add(format!("{} ({left} left)", name(user)));
+                    .add_with(&name(user), &format!("{left} left"));
+            }
+            if left == 0 && self.has_recovery_codes_alone(record) {
+                // Asked, and nothing lets in.
+                survey.ready = survey.ready.saturating_sub(1);
+                survey.without_app.add(name(user));
             }
         }
         state.advance(self.now);
-        match throttle::admit(&state.codes, state.now(), &Limits::from(self.config)) {
-            Verdict::Disabled => survey.disabled.add(name(user)),
-            Verdict::Locked(_) => survey.locked.add(name(user)),
-            Verdict::Evaluate | Verdict::Throttled(_) => {}
+        for (failures, whose) in [(&state.codes, ""), (&state.recovery, "recovery codes")] {
+            let tally = match throttle::admit(failures, state.now(), &Limits::from(self.config)) {
+                Verdict::Disabled => &mut survey.disabled,
+                Verdict::Locked(_) => &mut survey.locked,
+                Verdict::Evaluate | Verdict::Throttled(_) => continue,
+            };
+            if whose.is_empty() {
+                tally.add(name(user));
+            } else {
+                tally.add_with(&name(user), whose);
+            }
         }
+    }
+
+    /// Whether a user is asked for a code, and nothing but recovery codes counts.
+    fn has_recovery_codes_alone(&self, record: Option<&UserRecord>) -> bool {
+        let decision = record.and_then(|record| self.decide(record));
+        decision.is_some_and(
+            |decision| matches!(decision, Decision::Challenge(usable) if usable.is_empty()),
+        )
     }
 
     /// The states that are nobody's: a login mends what is wrong in them, not whose they are.

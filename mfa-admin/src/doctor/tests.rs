@@ -389,7 +389,7 @@ fn one_bad_slot_is_a_warning_and_two_are_a_failure() {
     let mut bytes = fs::read(&path).unwrap();
     bytes[100] ^= 1;
     fs::write(&path, &bytes).unwrap();
-    trial.expect("states.slots", Status::Warn, "nothing is lost: root.");
+    trial.expect("states.slots", Status::Warn, "does not hold: root.");
     bytes[2048 + 100] ^= 1;
     fs::write(&path, &bytes).unwrap();
     let hint = trial.expect(

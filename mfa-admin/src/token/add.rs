@@ -44,7 +44,7 @@ pub(super) fn run(context: &Context<'_>, arguments: &TokenAddArgs) -> Result<Rep
     };
     let next = confirmed.map_or(counter, |counter| counter.saturating_add(1));
     let token = Token {
-        secret: key.seal(user.as_str(), &Token::seal_purpose(&id), &secret)?,
+        secret: String::new(),
         id,
         label: arguments.label.clone(),
         digits: arguments.digits.clone(),
@@ -52,7 +52,7 @@ pub(super) fn run(context: &Context<'_>, arguments: &TokenAddArgs) -> Result<Rep
         enrolled: datetime(context.unix_seconds()),
         disabled: false,
     };
-    let has_method = keep(&house, &user, &token, arguments)?;
+    let has_method = keep(&house, &user, (&token, &secret), arguments)?;
     let entry = Entry {
         app: Some(token.label.get()),
         reason: confirmed.is_none().then_some("not confirmed"),
@@ -233,7 +233,7 @@ fn not_the_code(counter: u64) -> Failure {
 fn keep(
     house: &House,
     user: &UserName,
-    token: &Token,
+    (token, secret): (&Token, &[u8]),
     arguments: &TokenAddArgs,
 ) -> Result<bool, Failure> {
     move_counters(house, user)?;
@@ -252,7 +252,12 @@ fn keep(
         if !has_method {
             record.methods.push(Method::Token);
         }
-        record.tokens.push(token.clone());
+        // Sealed here: the key may have been changed while somebody looked for their token.
+        let purpose = Token::seal_purpose(&token.id);
+        record.tokens.push(Token {
+            secret: house.key()?.seal(user.as_str(), &purpose, secret)?,
+            ..token.clone()
+        });
         record.enrolled_once = true;
         Ok((Some(record), has_method))
     })

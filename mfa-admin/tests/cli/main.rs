@@ -19,6 +19,7 @@ mod initialising;
 mod interface;
 mod notices;
 mod recovery;
+mod seal;
 mod states;
 mod tokens;
 mod users;

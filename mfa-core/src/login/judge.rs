@@ -90,6 +90,10 @@ pub(super) fn judge(
     code: &Code,
 ) -> Judgement {
     let config = setting.config;
+    // Keys may have been changed while a person typed. Everybody's answer costs that look.
+    if let Err(error) = setting.key.look_again() {
+        return Judgement::NoSecretOpens(error.to_string());
+    }
     let now = clock.now();
     state.advance(&now);
     let seconds = now.unix_seconds();

@@ -18,6 +18,12 @@ pub(super) fn failure(event: &str) -> Option<&'static str> {
         "refused_while_disabled" => "an attempt while the account was disabled",
         "became_locked" => "the account became locked for a time",
         "became_disabled" => "the account became disabled until an administrator unlocks it",
+        "recovery_refused_while_locked" => "an attempt while recovery codes were locked",
+        "recovery_refused_while_disabled" => "an attempt while recovery codes were disabled",
+        "recovery_became_locked" => "recovery codes became locked for a time",
+        "recovery_became_disabled" => {
+            "recovery codes became disabled until an administrator unlocks them"
+        }
         "busy" => "another login held the account up",
         "account_refused" => "refused after the password or key",
         "clock_rollback" => "the host's clock is behind",

@@ -11,7 +11,7 @@ use crate::state::LoginState;
 pub struct StateView {
     /// What it says.
     pub state: LoginState,
-    /// One of the two slots does not hold: a write was interrupted, and nothing is lost.
+    /// One of the two slots does not hold: a write was interrupted, or the disk has damaged it.
     pub has_bad_slot: bool,
 }
 
@@ -67,6 +67,7 @@ impl FileStore {
         let name = record_name(user);
         let present = self.read_record(user)?;
         let has_ignored_keys = present.as_ref().is_some_and(|read| read.has_ignored_keys);
+        let state = LoginState::anew(present.as_ref().map(|read| &read.record));
         let (changed, answer) = edit(present.map(|read| read.record))?;
         let Some(record) = changed else {
             return Ok(answer);
@@ -75,7 +76,7 @@ impl FileStore {
             return Err(StoreError::NewerKeys(self.users.path().join(name)).into());
         }
         let text = self.to_readable_text(user, &record)?;
-        self.create_state(user)?;
+        self.create_state(user, &state)?;
         self.users
             .replace(&name, &temporary_name(user), 0o600, text.as_bytes())
             .map_err(StoreError::from)?;
@@ -107,8 +108,8 @@ impl FileStore {
     }
 
     /// Makes a user's state where there is none.
-    fn create_state(&self, user: &UserName) -> Result<(), StoreError> {
-        let payload = encode(&LoginState::default())?;
+    fn create_state(&self, user: &UserName, state: &LoginState) -> Result<(), StoreError> {
+        let payload = encode(state)?;
         self.state
             .create_block(user.file_name(), payload.as_bytes())?;
         Ok(())
@@ -160,8 +161,12 @@ impl FileStore {
         protected(|| {
             let mut block = match self.state.lock_block(name, super::PATIENCE) {
                 Err(error) if error.is_missing() => {
-                    self.create_state(user)?;
-                    return Ok(UsedMarks::Kept);
+                    // While nobody makes codes.
+                    let _lock = self.users.lock_within(super::PATIENCE)?;
+                    let record = self.read_record(user)?.map(|read| read.record);
+                    let state = LoginState::anew(record.as_ref());
+                    self.create_state(user, &state)?;
+                    return Ok(marks_of(record.as_ref()));
                 }
                 other => other?,
             };
@@ -170,13 +175,10 @@ impl FileStore {
             if let Ok(read) = self.decode(&block, name) {
                 state.used = read.value.used;
                 state.tokens = read.value.tokens;
-            } else if let Some(record) = self.read_record(user)?.map(|read| read.record) {
-                if let Some(set) = &record.recovery {
-                    state.use_all_codes(set);
-                }
-                if record.recovery.is_some() || !record.tokens.is_empty() {
-                    marks = UsedMarks::Lost;
-                }
+            } else {
+                let record = self.read_record(user)?.map(|read| read.record);
+                state = LoginState::anew(record.as_ref());
+                marks = marks_of(record.as_ref());
             }
             block.reset(encode(&state)?.as_bytes())?;
             Ok(marks)
@@ -227,6 +229,16 @@ impl FileStore {
             Err(error) if error.problem == Problem::Missing => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// What becomes of the marks where nobody can tell what they were.
+fn marks_of(record: Option<&UserRecord>) -> UsedMarks {
+    let has_any = |record: &UserRecord| record.recovery.is_some() || !record.tokens.is_empty();
+    if record.is_some_and(has_any) {
+        UsedMarks::Lost
+    } else {
+        UsedMarks::Kept
     }
 }
 

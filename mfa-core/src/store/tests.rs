@@ -269,6 +269,69 @@ fn a_state_that_is_made_anew_makes_no_used_recovery_code_good_again() {
 }
 
 #[test]
+fn a_state_that_is_gone_makes_no_used_recovery_code_good_again() {
+    let place = place();
+    place.add(&alice());
+    let (set, _) = crate::record::Recovery::generate(0).unwrap();
+    let generate = |set: &crate::record::Recovery| {
+        place.store.change_record(&alice(), |record| {
+            let mut record = record.unwrap();
+            record.recovery = Some(set.clone());
+            Ok::<_, StoreError>((Some(record), ()))
+        })
+    };
+    generate(&set).unwrap();
+    let state = place.dir.path().join("state/alice");
+    let left = |set| {
+        let view = place.store.state(&alice()).unwrap().unwrap();
+        view.state.codes_left(set)
+    };
+    assert_eq!(left(&set), 10);
+    // Whoever makes it: a reset, a login, a change of the record.
+    std::fs::remove_file(&state).unwrap();
+    assert_eq!(place.store.reset_state(&alice()), Ok(UsedMarks::Lost));
+    assert_eq!(left(&set), 0);
+    std::fs::remove_file(&state).unwrap();
+    place.charge(&alice()).unwrap();
+    assert_eq!(left(&set), 0);
+    std::fs::remove_file(&state).unwrap();
+    generate(&set).unwrap();
+    assert_eq!(left(&set), 0);
+    // New ones are good.
+    std::fs::remove_file(&state).unwrap();
+    let (new, _) = crate::record::Recovery::generate(0).unwrap();
+    generate(&new).unwrap();
+    assert_eq!((left(&new), left(&set)), (10, 0));
+}
+
+#[test]
+fn one_damaged_slot_makes_no_used_recovery_code_good_again() {
+    let place = place();
+    place.add(&alice());
+    let (set, _) = crate::record::Recovery::generate(0).unwrap();
+    place
+        .store
+        .transaction(Subject::User(&alice()), &mut |_, state| {
+            state.use_code(&set, 4, "9f2c41d07be1");
+        })
+        .unwrap();
+    // As a login does it: once more, for the other slot.
+    place
+        .store
+        .transaction(Subject::User(&alice()), &mut |_, _| {})
+        .unwrap();
+    let path = place.dir.path().join("state/alice");
+    let sound = std::fs::read(&path).unwrap();
+    for at in [100, 2148] {
+        let mut damaged = sound.clone();
+        damaged[at] ^= 1;
+        std::fs::write(&path, damaged).unwrap();
+        let view = place.store.state(&alice()).unwrap().unwrap();
+        assert!(view.has_bad_slot && view.state.is_used(&set, 4), "{at}");
+    }
+}
+
+#[test]
 fn a_record_with_keys_of_a_newer_release_is_read_but_not_written() {
     let place = place();
     place.add(&alice());

@@ -14,6 +14,9 @@ const FIRST_UID: u32 = 2001;
 /// Nothing runs out while a test looks: neither the minute of the throttle nor a lock.
 pub(crate) const LIMITS: &str = "[throttle]\nwithin = \"60m\"\n[lockout]\nfor = \"60m\"\n";
 
+/// Shaped like a recovery code, and nobody's.
+pub(crate) const RECOVERY_SHAPED: &str = "ZZZZ-ZZZZ-ZZZZZ";
+
 /// Why somebody does not get in. All but the first would not with a right code either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -124,6 +127,10 @@ impl People {
                     .expect_success(),
             ),
             _ => host.enroll_app(name, &self.app),
+        }
+        // One who may log in and one who may not.
+        if matches!(kind, Kind::Reachable | Kind::Unapproved) {
+            host.recovery_codes(name);
         }
         match kind {
             Kind::Unapproved => host.edit_record(name, "approved = true", "approved = false"),
