@@ -28,6 +28,8 @@ mod record_view;
 mod recovery;
 mod seal;
 mod state;
+mod switch;
+mod token;
 mod user;
 
 use std::process::ExitCode;
@@ -76,6 +78,7 @@ fn run(cli: &Cli, output: &Output) -> Result<Reply, Failure> {
         Command::Explain(arguments) => explain::run(&context, arguments),
         Command::User(command) => user::run(&context, command),
         Command::App(command) => app::run(&context, command),
+        Command::Token(command) => token::run(&context, command),
         Command::Device(command) => device::run(&context, command),
         Command::Recovery(command) => recovery::run(&context, command),
         Command::State(command) => state::run(&context, command),

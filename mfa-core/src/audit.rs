@@ -84,6 +84,8 @@ events! {
     AcceptedWithRecoveryCode = 2002, "accepted_with_recovery_code", Success, Info;
     /// Let by without a code.
     Skipped = 2003, "skipped", Info, Info;
+    /// Two codes in a row have brought a token back into step.
+    TokenResynchronised = 2004, "token_resynchronised", Info, Info;
     /// A wrong code, or an answer that is none.
     BadCode = 2101, "bad_code", Failure, Notice;
     /// A code that was used before, or an earlier one.
@@ -144,6 +146,10 @@ events! {
     AppRevealed = 3012, "app_revealed", Success, Info;
     /// An app was removed.
     AppRemoved = 3013, "app_removed", Success, Info;
+    /// No code of an app lets in any more.
+    AppDisabled = 3014, "app_disabled", Success, Info;
+    /// Codes of an app let in again.
+    AppEnabled = 3015, "app_enabled", Success, Info;
     /// A user was assigned to a device.
     DeviceAssigned = 3021, "device_assigned", Success, Info;
     /// A user was taken off a device.
@@ -156,6 +162,16 @@ events! {
     StateClockSet = 3042, "state_clock_set", Success, Info;
     /// A password or token for the courier was kept.
     CredentialSet = 3051, "credential_set", Success, Info;
+    /// A hardware token was added.
+    TokenAdded = 3071, "token_added", Success, Info;
+    /// A hardware token was removed.
+    TokenRemoved = 3072, "token_removed", Success, Info;
+    /// A hardware token was brought back into step.
+    TokenResynced = 3073, "token_resynced", Success, Info;
+    /// No code of a token lets in any more.
+    TokenDisabled = 3074, "token_disabled", Success, Info;
+    /// Codes of a token let in again.
+    TokenEnabled = 3075, "token_enabled", Success, Info;
     /// A new sealing key took the first place, or what was begun so is gone on with.
     SealRotationBegun = 3081, "seal_rotation_begun", Success, Info;
     /// Everything is sealed with the new key, which is alone now.

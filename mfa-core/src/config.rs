@@ -77,6 +77,8 @@ section!(
         prompt: Prompt = Prompt::default(),
         /// App codes.
         app: App = App::default(),
+        /// Codes of hardware tokens.
+        token: Token = Token::default(),
         /// Delivered codes.
         code: Code = Code::default(),
         /// Failures in a time.
@@ -182,6 +184,16 @@ section!(
     App {
         /// Steps accepted before and after the present one (RFC 6238, 5.2 recommends at most 1).
         window: Count<0, 10> = Count::fixed(1),
+    }
+);
+
+section!(
+    /// `[token]`: hardware tokens that count (HOTP, RFC 4226).
+    Token {
+        /// Codes that are accepted beyond the next one (RFC 4226, 7.2).
+        look_ahead: Count<0, 50> = Count::fixed(10),
+        /// Up to so many beyond it two codes in a row bring a token back into step (RFC 4226, 7.4). 0: none do.
+        resync: Count<0, 500> = Count::fixed(100),
     }
 );
 

@@ -14,6 +14,7 @@ pub mod device;
 pub mod document;
 pub mod hex;
 pub mod host;
+pub mod hotp;
 pub mod login;
 pub mod message;
 pub mod notice;

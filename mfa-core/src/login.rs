@@ -4,6 +4,7 @@
 mod account;
 mod judge;
 mod recovery;
+mod token;
 
 pub use account::{
     AccountOutcome, SessionPorts, check_account, note_user, open_session, pass_by_account,
@@ -614,8 +615,19 @@ impl<'a, 'p> Login<'a, 'p> {
             ..entry.clone()
         };
         let noticed = match judgement {
-            Judgement::Accepted { method, app } => {
+            Judgement::Accepted {
+                method,
+                app,
+                was_out_of_step,
+            } => {
                 let label = Some(app.as_str()).filter(|label| !label.is_empty());
+                if *was_out_of_step {
+                    let entry = Entry {
+                        app: label,
+                        ..by(*method)
+                    };
+                    self.log(Event::TokenResynchronised, &entry);
+                }
                 self.log(
                     Event::Accepted,
                     &Entry {
@@ -628,17 +640,28 @@ impl<'a, 'p> Login<'a, 'p> {
             }
             Judgement::Wrong {
                 method,
+                known,
                 consequence,
             } => {
-                self.log(Event::BadCode, &by(*method));
+                let known = known.as_ref();
+                let entry_of_code = Entry {
+                    app: known.map(|(app, _)| app.as_str()),
+                    reason: known.map(|(_, reason)| *reason),
+                    ..by(*method)
+                };
+                self.log(Event::BadCode, &entry_of_code);
                 Some(self.report_consequence(Event::BadCode, *consequence, &entry))
             }
-            Judgement::Replayed { app, consequence } => {
+            Judgement::Replayed {
+                method,
+                app,
+                consequence,
+            } => {
                 self.log(
                     Event::Replayed,
                     &Entry {
                         app: Some(app),
-                        ..by(Method::App)
+                        ..by(*method)
                     },
                 );
                 Some(self.report_consequence(Event::Replayed, *consequence, &entry))

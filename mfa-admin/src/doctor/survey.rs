@@ -8,9 +8,10 @@ use mfa_core::clock::Moment;
 use mfa_core::config::Config;
 use mfa_core::courier::Channels;
 use mfa_core::device::DeviceId;
+use mfa_core::hotp::Hotp;
 use mfa_core::otp::Authenticator;
 use mfa_core::policy::{self, Decision, DenyReason};
-use mfa_core::record::{Method, UserRecord};
+use mfa_core::record::UserRecord;
 use mfa_core::recovery::FEW;
 use mfa_core::request::{self, Account, Caller, LoginRequest, UserName};
 use mfa_core::seal::SealingKey;
@@ -22,6 +23,7 @@ use mfa_core::throttle::{self, Limits, Verdict};
 use super::quoted;
 use super::tally::Tally;
 use crate::output::shown;
+use crate::token::{self, Standing};
 
 /// The name service may be a server far away, and read a long file for each name.
 const NSS_TIME: Duration = Duration::from_secs(2);
@@ -64,7 +66,7 @@ pub(super) struct Survey {
     pub(super) suspended: Tally,
     pub(super) unapproved: Tally,
     pub(super) elsewhere: Tally,
-    /// Who has to have an app, and has none.
+    /// Who has to have an app or a token, and has none in use.
     pub(super) without_app: Tally,
     /// Who has methods, and none that works here.
     pub(super) without_method: Tally,
@@ -73,6 +75,8 @@ pub(super) struct Survey {
     pub(super) without_address: Tally,
     /// Whose recovery codes run out, and how many are left.
     pub(super) few_codes: Tally,
+    /// Whose tokens no code lets in until they are resynchronised, and how it came to that.
+    pub(super) out_of_step: Tally,
     /// Let by without a code, by `without_record = "skip"`.
     pub(super) let_by: Tally,
     /// Secrets that opened, and those that did not.
@@ -191,7 +195,7 @@ impl Surveyor<'_> {
             Decision::Deny(DenyReason::NotApproved) => &mut survey.unapproved,
             Decision::Deny(DenyReason::WrongDevice) => &mut survey.elsewhere,
             Decision::Deny(DenyReason::NotEnrolled | DenyReason::UnknownUser) => {
-                if record.methods.iter().all(|method| *method == Method::App) {
+                if record.methods.iter().all(|method| !method.is_sent()) {
                     &mut survey.without_app
                 } else {
                     &mut survey.without_method
@@ -204,7 +208,7 @@ impl Surveyor<'_> {
     /// What of a user's methods can't be delivered here.
     fn deliveries(&self, record: &UserRecord, survey: &mut Survey) {
         for method in &record.methods {
-            let is_delivered = *method != Method::App;
+            let is_delivered = method.is_sent();
             if is_delivered && !self.channels.has(*method) {
                 let users = survey.undelivered.entry(method.as_str()).or_default();
                 users.add(name(&record.user));
@@ -227,6 +231,23 @@ impl Surveyor<'_> {
                     survey
                         .sealed
                         .add(format!("{} ({label})", name(&record.user)));
+                    survey
+                        .first_sealed
+                        .get_or_insert_with(|| shown(&why.to_string()) + ".");
+                    survey
+                        .first_sealed_user
+                        .get_or_insert_with(|| name(&record.user));
+                }
+            }
+        }
+        for token in &record.tokens {
+            match Hotp::open(key, &record.user, token) {
+                Ok(_) => survey.opened += 1,
+                Err(why) => {
+                    let label = shown(token.label.get());
+                    survey
+                        .sealed
+                        .add(format!("{} (token {label})", name(&record.user)));
                     survey
                         .first_sealed
                         .get_or_insert_with(|| shown(&why.to_string()) + ".");
@@ -276,6 +297,15 @@ impl Surveyor<'_> {
             .any(|app| state.is_ahead_of(seconds, window, &app.id))
         {
             survey.ahead.add(name(user));
+        }
+        for entry in record.map_or(&[][..], |record| &record.tokens) {
+            let standing = token::standing(entry, Some(&state));
+            if matches!(standing, Standing::CounterUnknown | Standing::OutOfStep) {
+                let (label, words) = (shown(entry.label.get()), standing.words());
+                survey
+                    .out_of_step
+                    .add_with(&name(user), &format!("{label}: {words}"));
+            }
         }
         if let Some(set) = record.and_then(|record| record.recovery.as_ref()) {
             let left = state.codes_left(set);

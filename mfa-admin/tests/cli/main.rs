@@ -21,4 +21,5 @@ mod notices;
 mod recovery;
 mod seal;
 mod states;
+mod tokens;
 mod users;

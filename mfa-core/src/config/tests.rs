@@ -108,7 +108,7 @@ fn a_wrong_value_is_named_by_line_and_column_with_what_to_write() {
         ),
         (
             "[promt]\ntries = 1",
-            "2:2: unknown key `promt`; write one of `version`, `ignore_unknown`, `paths`, `enrolment`, `device`, `account`, `prompt`, `app`, `code`, `throttle`, `lockout`, `courier`, `notices`, `messages`, `passphrase`, `seal`, or name it in `ignore_unknown` of mfa.toml",
+            "2:2: unknown key `promt`; write one of `version`, `ignore_unknown`, `paths`, `enrolment`, `device`, `account`, `prompt`, `app`, `token`, `code`, `throttle`, `lockout`, `courier`, `notices`, `messages`, `passphrase`, `seal`, or name it in `ignore_unknown` of mfa.toml",
         ),
     ] {
         assert_eq!(error(text), expected);

@@ -2,6 +2,7 @@
 //! set, a store in memory. The codes are those of RFC 6238, appendix B.
 
 mod recovery;
+mod token;
 
 use super::*;
 use std::cell::{Cell, RefCell};
@@ -208,6 +209,7 @@ fn app(key: &SealingKey, id: &str, label: &str, secret: &[u8]) -> App {
         digits: Digits::parse(6).unwrap(),
         period: Period::parse(30_u16).unwrap(),
         enrolled: datetime(0),
+        disabled: false,
     }
 }
 

@@ -158,6 +158,7 @@ fn every_refusal_takes_about_as_many_instructions() {
                 Kind::NoRecord,
                 Kind::Suspended,
                 Kind::NoApp,
+                Kind::Token,
             ]
         };
         let counts: Vec<_> = kinds
