@@ -337,6 +337,7 @@ fn request(arguments: &ExplainArgs, account: Option<Account>) -> LoginRequest {
         tty: None,
         remote_user: None,
         nullok: false,
+        passphrase: false,
         log_unknown_names: false,
         caller: Caller { uid: 0, euid: 0 },
     }

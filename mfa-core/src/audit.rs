@@ -104,6 +104,8 @@ events! {
     Suspended = 2109, "suspended", Failure, Notice;
     /// The account password came as the answer.
     PasswordAsAnswer = 2110, "password_as_answer", Failure, Notice;
+    /// A wrong passphrase, whatever the code was.
+    BadPassphrase = 2111, "bad_passphrase", Failure, Notice;
     /// Too many failures in a short time.
     Throttled = 2201, "throttled", Failure, Notice;
     /// An answer while locked.
@@ -156,6 +158,14 @@ events! {
     StateClockSet = 3042, "state_clock_set", Success, Info;
     /// A password or token for the courier was kept.
     CredentialSet = 3051, "credential_set", Success, Info;
+    /// A passphrase was set by an administrator.
+    PassphraseSet = 3061, "passphrase_set", Success, Info;
+    /// A passphrase was changed by whose it is.
+    PassphraseChanged = 3062, "passphrase_changed", Success, Info;
+    /// A passphrase was removed.
+    PassphraseRemoved = 3063, "passphrase_removed", Success, Info;
+    /// A passphrase was hashed anew, with what the configuration asks for now.
+    PassphraseRehashed = 3064, "passphrase_rehashed", Success, Info;
     /// The store, the sealing key, or one user's part of them can't be used.
     StoreUnusable = 4001, "store_unusable", Failure, Error;
     /// The configuration can't be used.
@@ -546,6 +556,7 @@ mod tests {
             tty: Some("ssh".to_owned()),
             remote_user: None,
             nullok: false,
+            passphrase: false,
             log_unknown_names: false,
             caller: Caller { uid: 0, euid: 0 },
         }

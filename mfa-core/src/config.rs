@@ -90,7 +90,7 @@ section!(
         notices: Notices = Notices::default(),
         /// Texts.
         messages: Messages = Messages::default(),
-        /// Passphrases (later).
+        /// Passphrases.
         passphrase: Passphrase = Passphrase::default(),
         /// Where the sealing key is kept (later).
         seal: Seal = Seal::default(),
@@ -399,6 +399,12 @@ section!(
         min_score: Count<0, 4> = Count::fixed(3),
         /// A file of refused words.
         refused: EmptyOrPath = EmptyOrPath::default(),
+        /// KiB that a hash fills (argon2id; RFC 9106).
+        memory: Count<7168, 262_144> = Count::fixed(19_456),
+        /// Passes over them.
+        passes: Count<1, 16> = Count::fixed(2),
+        /// Lanes.
+        lanes: Count<1, 4> = Count::fixed(1),
     }
 );
 
@@ -428,10 +434,7 @@ impl Config {
     #[must_use]
     pub fn not_in_this_release(&self) -> Vec<&'static str> {
         let defaults = Self::default();
-        let later = [
-            ("[passphrase]", self.passphrase != defaults.passphrase),
-            ("[seal]", self.seal != defaults.seal),
-        ];
+        let later = [("[seal]", self.seal != defaults.seal)];
         later
             .into_iter()
             .filter(|(_, set)| *set)

@@ -18,6 +18,7 @@ pub mod login;
 pub mod message;
 pub mod notice;
 pub mod otp;
+pub mod passphrase;
 pub mod policy;
 pub mod record;
 pub mod recovery;

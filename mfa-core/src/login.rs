@@ -2,12 +2,15 @@
 //! again, verify, charge or accept; and only after that say what came of it.
 
 mod account;
+mod change;
 mod judge;
+mod passphrase;
 mod recovery;
 
 pub use account::{
     AccountOutcome, SessionPorts, check_account, note_user, open_session, pass_by_account,
 };
+pub use change::{ChangeOutcome, change_passphrase};
 
 use crate::audit::{AuditLog, AuditTrail, Entry, Event, Severity};
 use crate::clock::Clock;
@@ -26,7 +29,10 @@ use crate::secure_file::{self, BlockError};
 use crate::store::{Store, StoreError, Subject};
 use crate::throttle::{Consequence, Verdict};
 use judge::{Delivery, Judgement};
+use passphrase::Beside;
 
+/// What is asked before the code, with the argument `passphrase`.
+pub const PASSPHRASE_PROMPT: &str = "Passphrase: ";
 /// What is asked where no code can be sent.
 pub const PROMPT: &str = "Verification code: ";
 /// What is asked where one can.
@@ -85,6 +91,9 @@ pub trait Prompt {
 
     /// Whether an answer is the account's password, as far as the host program knows it.
     fn is_password(&mut self, answer: &TypedAnswer) -> bool;
+
+    /// Says something that wants no answer. It is lost where nobody listens.
+    fn tell(&mut self, _text: &str) {}
 }
 
 /// The ports of a login.
@@ -159,6 +168,9 @@ pub fn run(
     if outcome == LoginOutcome::Refused {
         login.tell_filters();
     }
+    if outcome == LoginOutcome::Accepted {
+        login.renew_passphrase();
+    }
     let reports = login.ports.courier.finish();
     login.report_deliveries(&reports);
     outcome
@@ -200,6 +212,8 @@ struct Login<'a, 'p> {
     has_told_filters: bool,
     /// What the prompt and the message with the code both show.
     reference: Option<Reference>,
+    /// The passphrase of a try, where one is asked for.
+    beside: Option<Beside>,
 }
 
 struct Reference {
@@ -224,6 +238,7 @@ impl<'a, 'p> Login<'a, 'p> {
             is_unusable: false,
             has_told_filters: false,
             reference: None,
+            beside: request.passphrase.then(Beside::default),
         }
     }
 
@@ -251,6 +266,14 @@ impl<'a, 'p> Login<'a, 'p> {
             self.log(Event::Skipped, &entry);
             return LoginOutcome::Skipped;
         }
+        if self.request.passphrase
+            && let Ok(Some(record)) = &record
+            && let Decision::Passphrase(reason) =
+                policy::decide(config, channels, self.request, Some(record), device)
+        {
+            self.record = Some(record.clone());
+            return self.ask_for_the_passphrase_alone(subject, reason);
+        }
         self.log(Event::Challenge, &Entry::default());
         match record {
             Ok(record) => self.record = record,
@@ -266,6 +289,9 @@ impl<'a, 'p> Login<'a, 'p> {
             if self.is_unusable {
                 subject = decoy;
             }
+            if let Err(outcome) = self.ask_passphrase(attempt) {
+                return outcome;
+            }
             let (reply, length) = match self.ask(attempt) {
                 Ok(reply) => reply,
                 Err(outcome) => return outcome,
@@ -279,6 +305,9 @@ impl<'a, 'p> Login<'a, 'p> {
                 // What was judged could not be told.
                 self.store_is_unusable(&error.into());
                 subject = decoy;
+            }
+            if !matches!(reply, Reply::Wish(None)) {
+                self.check_passphrase();
             }
             if crate::recovery::TYPED.contains(&length) && !matches!(reply, Reply::Recovery(_)) {
                 crate::recovery::spend();
@@ -448,7 +477,11 @@ impl<'a, 'p> Login<'a, 'p> {
             (Ok(()), Some(Delivery::Send(document))) if !self.is_unusable => {
                 return self.start(document, &entry);
             }
-            (Ok(()), Some(Delivery::Denied(reason))) => (event_of(reason), None),
+            (Ok(()), Some(Delivery::Denied(reason))) => {
+                self.start_for_nobody();
+                self.report_denied(reason, &entry);
+                return SendOutcome::NotSent;
+            }
             (Ok(()), Some(Delivery::Held(verdict))) => (event_while_held(verdict), None),
             (Ok(()), Some(Delivery::Throttled)) => (Event::SendThrottled, None),
             (Ok(()), Some(Delivery::NoAddress)) => failed("no_address"),
@@ -567,15 +600,27 @@ impl<'a, 'p> Login<'a, 'p> {
     fn judge(&mut self, subject: Subject<'_>, code: &Code, attempt: u32) -> Result<(), Noticed> {
         let mut judgement = None;
         let (setting, request, clock) = (self.setting, self.request, self.ports.clock);
+        let beside = &mut self.beside;
         let result = self.ports.store.transaction(subject, &mut |record, state| {
-            judgement = Some(judge::judge(setting, request, clock, record, state, code));
+            let judge = |state: &mut _| judge::judge(setting, request, clock, record, state, code);
+            let is_evaluated =
+                |judged: &_| !matches!(judged, Judgement::Denied(_) | Judgement::Held(_));
+            let judged = passphrase::judge_beside(
+                beside.as_mut(),
+                (setting, record, state),
+                |state| &mut state.codes,
+                judge,
+                is_evaluated,
+            );
+            judgement = Some(judged);
         });
         // An answer that has found its user's files damaged once is not judged on a decoy.
         if self.is_unusable {
             return Err(None);
         }
         match (result, judgement) {
-            (Ok(()), Some(judgement)) => self.report(&judgement, attempt),
+            (Ok(()), Some(Ok(judgement))) => self.report(&judgement, attempt),
+            (Ok(()), Some(Err(wrong))) => Err(self.report_passphrase(&wrong, attempt)),
             (Ok(()), None) => Err(None),
             (Err(StoreError::Block(busy @ BlockError::Busy { .. })), _) => {
                 self.log_busy(&busy, Some(attempt));
@@ -639,11 +684,7 @@ impl<'a, 'p> Login<'a, 'p> {
                 self.log(Event::ClockRollback, &by(Method::App));
                 None
             }
-            Judgement::Denied(reason) => {
-                let event = event_of(*reason);
-                self.log(event, &entry);
-                Some(event)
-            }
+            Judgement::Denied(reason) => Some(self.report_denied(*reason, &entry)),
             Judgement::Held(verdict) => {
                 let event = event_while_held(*verdict);
                 self.log(event, &entry);
@@ -663,6 +704,20 @@ impl<'a, 'p> Login<'a, 'p> {
         };
         self.tell_filters();
         Err(noticed)
+    }
+
+    /// Writes the line of somebody who is refused whatever is typed.
+    fn report_denied(&mut self, reason: DenyReason, entry: &Entry<'_>) -> Event {
+        let event = event_of(reason);
+        let reason = (reason == DenyReason::NoPassphrase).then_some("no_passphrase");
+        self.log(
+            event,
+            &Entry {
+                reason,
+                ..entry.clone()
+            },
+        );
+        event
     }
 
     /// Writes the line that existing filters read, once a login, at its first wrong answer: who guesses
@@ -762,7 +817,7 @@ fn event_of(reason: DenyReason) -> Event {
         DenyReason::Suspended => Event::Suspended,
         DenyReason::NotApproved => Event::NotApproved,
         DenyReason::WrongDevice => Event::WrongDevice,
-        DenyReason::NotEnrolled => Event::NotEnrolled,
+        DenyReason::NotEnrolled | DenyReason::NoPassphrase => Event::NotEnrolled,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::clock::rfc3339;
 use crate::device::{AssignedDevice, DeviceId};
 use crate::document::{self, DocumentError, IgnoreUnknown};
 use crate::hex;
+use crate::passphrase::PassphraseHash;
 use crate::request::UserName;
 use crate::seal::SealingKey;
 
@@ -278,6 +279,17 @@ pub struct Recovery {
     pub hashes: Vec<CodeHash>,
 }
 
+/// What is kept of a passphrase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeptPassphrase {
+    /// Its hash.
+    pub hash: PassphraseHash,
+    /// Since when it is this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<Datetime>,
+}
+
 /// What the administrator decides about a user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -320,6 +332,9 @@ pub struct UserRecord {
     /// Recovery codes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Recovery>,
+    /// A passphrase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passphrase: Option<KeptPassphrase>,
 }
 
 fn user_name<S: Serializer>(user: &UserName, serializer: S) -> Result<S::Ok, S::Error> {
@@ -396,6 +411,7 @@ impl UserRecord {
             devices: Vec::new(),
             apps: Vec::new(),
             recovery: None,
+            passphrase: None,
         }
     }
 
@@ -566,7 +582,7 @@ hashes = ["00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"]
             (
                 "approved = true",
                 "aproved = true",
-                "4:1: unknown key `aproved`; write one of `version`, `user`, `approved`, `enrolled_once`, `suspended`, `methods`, `email`, `telegram`, `devices`, `apps`, `recovery`, or name it in `ignore_unknown` of mfa.toml",
+                "4:1: unknown key `aproved`; write one of `version`, `user`, `approved`, `enrolled_once`, `suspended`, `methods`, `email`, `telegram`, `devices`, `apps`, `recovery`, `passphrase`, or name it in `ignore_unknown` of mfa.toml",
             ),
         ] {
             assert!(EXAMPLE.contains(from));

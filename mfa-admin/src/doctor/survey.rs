@@ -158,6 +158,7 @@ impl Surveyor<'_> {
             tty: None,
             remote_user: None,
             nullok: false,
+            passphrase: false,
             log_unknown_names: false,
             caller: Caller { uid: 0, euid: 0 },
         };

@@ -2,7 +2,8 @@
 //! where app codes are locked.
 
 use super::judge::standing;
-use super::{Login, Noticed, Setting, event_of, event_while_held};
+use super::passphrase::judge_beside;
+use super::{Login, Noticed, Setting, event_while_held};
 use crate::audit::{Entry, Event};
 use crate::clock::Clock;
 use crate::notice::{self, Notices};
@@ -81,8 +82,19 @@ impl Login<'_, '_> {
         let mut judgement = None;
         let (setting, request, clock) = (self.setting, self.request, self.ports.clock);
         let login = self.trail.login().to_owned();
+        let beside = &mut self.beside;
         let result = self.ports.store.transaction(subject, &mut |record, state| {
-            let judged = judge(setting, request, clock, (record, state), code, &login);
+            let judge =
+                |state: &mut _| judge(setting, request, clock, (record, state), code, &login);
+            let is_evaluated =
+                |judged: &_| !matches!(judged, Judgement::Denied(_) | Judgement::Held(_));
+            let judged = judge_beside(
+                beside.as_mut(),
+                (setting, record, state),
+                |state| &mut state.recovery,
+                judge,
+                is_evaluated,
+            );
             judgement = Some(judged);
         });
         if judgement.is_none() {
@@ -94,7 +106,8 @@ impl Login<'_, '_> {
             return Err(None);
         }
         match (result, judgement) {
-            (Ok(()), Some(judgement)) => self.report_recovery(&judgement, attempt),
+            (Ok(()), Some(Ok(judgement))) => self.report_recovery(&judgement, attempt),
+            (Ok(()), Some(Err(wrong))) => Err(self.report_passphrase(&wrong, attempt)),
             (Ok(()), None) => Err(None),
             (Err(StoreError::Block(busy @ BlockError::Busy { .. })), _) => {
                 self.log_busy(&busy, Some(attempt));
@@ -142,11 +155,7 @@ impl Login<'_, '_> {
                 self.log(Event::Replayed, &by_recovery);
                 Some(self.report_consequence(Event::Replayed, *consequence, &by_recovery))
             }
-            Judgement::Denied(reason) => {
-                let event = event_of(*reason);
-                self.log(event, &entry);
-                Some(event)
-            }
+            Judgement::Denied(reason) => Some(self.report_denied(*reason, &entry)),
             Judgement::Held(verdict) => {
                 let event = event_while_held(*verdict);
                 self.log(event, &by_recovery);

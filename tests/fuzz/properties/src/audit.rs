@@ -46,6 +46,7 @@ pub fn audit(bytes: &[u8]) {
         tty: Some(input.text()).filter(|tty| !tty.is_empty()),
         remote_user: Some(input.text()),
         nullok: false,
+        passphrase: false,
         log_unknown_names: flags & 2 != 0,
         caller: Caller { uid: 1000, euid: 0 },
     };
