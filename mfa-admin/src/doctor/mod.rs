@@ -105,6 +105,8 @@ struct Known {
     users: Vec<String>,
     /// Somebody without one.
     without_record: Option<String>,
+    /// Users with a record and without a passphrase.
+    without_passphrase: tally::Tally,
 }
 
 /// The configuration, where it can be used.
@@ -198,6 +200,11 @@ fn services(
         config: &scope.config,
     });
     let stack = report.service("sshd").cloned();
+    checks.extend(findings::passphrases(
+        scope,
+        &report,
+        &known.without_passphrase,
+    ));
     checks.extend(report.checks);
     checks.extend(sshd::check(&sshd::Question {
         binary: &scope.sshd,

@@ -73,6 +73,8 @@ pub(super) struct Survey {
     pub(super) without_address: Tally,
     /// Whose recovery codes run out, and how many are left.
     pub(super) few_codes: Tally,
+    /// Who has no passphrase, where a service asks for one.
+    pub(super) without_passphrase: Tally,
     /// Let by without a code, by `without_record = "skip"`.
     pub(super) let_by: Tally,
     /// Secrets that opened, and those that did not.
@@ -163,6 +165,9 @@ impl Surveyor<'_> {
             caller: Caller { uid: 0, euid: 0 },
         };
         let Some(device) = self.device else { return };
+        if record.passphrase.is_none() {
+            survey.without_passphrase.add(name(&record.user));
+        }
         let decision = policy::decide(self.config, self.channels, &request, Some(record), device);
         if matches!(
             decision,
@@ -175,11 +180,13 @@ impl Surveyor<'_> {
                 survey.ready += 1;
                 return;
             }
-            Decision::Skip(_) => &mut survey.let_by,
+            Decision::Skip(_) | Decision::Passphrase(_) => &mut survey.let_by,
             Decision::Deny(DenyReason::Suspended) => &mut survey.suspended,
             Decision::Deny(DenyReason::NotApproved) => &mut survey.unapproved,
             Decision::Deny(DenyReason::WrongDevice) => &mut survey.elsewhere,
-            Decision::Deny(DenyReason::NotEnrolled | DenyReason::UnknownUser) => {
+            Decision::Deny(
+                DenyReason::NotEnrolled | DenyReason::UnknownUser | DenyReason::NoPassphrase,
+            ) => {
                 if record.methods.iter().all(|method| *method == Method::App) {
                     &mut survey.without_app
                 } else {
