@@ -19,7 +19,7 @@ target=$(cd "$target" && pwd)
 build_needs="cc:gcc make:make /usr/include/security/pam_modules.h:libpam0g-dev /usr/include/stdio.h:libc6-dev"
 test_needs="ssh:openssh-client oathtool:oathtool zbarimg:zbar-tools rsvg-convert:librsvg2-bin
     systemd-id128:systemd /usr/lib/*/faketime/libfaketime.so.1:libfaketime python3:python3 strace:strace valgrind:valgrind
-    ps:procps setpriv:util-linux script:bsdutils su:util-linux login:login chpasswd:passwd mount:mount ip:iproute2
+    ps:procps gcore:gdb setpriv:util-linux script:bsdutils su:util-linux login:login chpasswd:passwd mount:mount ip:iproute2
     flock:util-linux logger:bsdutils unshare:util-linux openssl:openssl
     /etc/ssl/certs/ca-certificates.crt:ca-certificates"
 

@@ -34,6 +34,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::{ContextKind, ErrorKind};
+use nix::sys::prctl::set_dumpable;
 
 use crate::cli::{Cli, Command, DoctorArgs};
 use crate::context::{Context, require_root};
@@ -59,6 +60,14 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli, output: &Output) -> Result<Reply, Failure> {
+    // Secrets go through here: where the command ends badly, none is to stand in a core dump.
+    set_dumpable(false).map_err(|error| {
+        let hint = "see prctl(2), PR_SET_DUMPABLE: nothing on a usual system refuses it";
+        Failure::failed(
+            format!("core dumps can't be turned off: {}", error.desc()),
+            hint,
+        )
+    })?;
     let context = Context::new(&cli.config, output)?;
     match &cli.command {
         Command::Init(arguments) => init::run(&context, arguments),

@@ -1,16 +1,15 @@
 //! `mfa.toml`: what the administrator decides for a host. Every value is checked as it is read, the
 //! keys of features that are still to come included, so that a mistake shows before a login needs it.
 
-mod node;
 mod values;
 
 use std::path::{Path, PathBuf};
 
 pub use values::{AbsolutePath, Count, EmptyOrPath, Sender, Span};
 
-use crate::document::{self, DocumentError, IgnoreUnknown};
+use crate::document::node::{FromNode, Keys, Node, words};
+use crate::document::{self, DocumentError, IgnoreUnknown, Wrong};
 use crate::record::EmailAddress;
-use node::{FromNode, Keys, Node, Wrong, table_node, words};
 
 /// Where the configuration is when nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/mfa/mfa.toml";
@@ -423,10 +422,7 @@ impl Config {
     ///
     /// What is wrong, by line and column, and what to write instead.
     pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
-        let read = document::read_with(bytes, IgnoreUnknown::Own, |root| {
-            Self::from_node(table_node(root))
-        })?;
-        Ok(read.value)
+        Ok(document::read(bytes, IgnoreUnknown::Own)?.value)
     }
 
     /// Keys that say something other than their default though what they are for is not in this

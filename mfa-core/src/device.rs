@@ -5,9 +5,10 @@ use std::fmt;
 use std::path::Path;
 
 use hmac::Mac;
-use serde::de::{Deserialize, Deserializer, Error};
 use serde::{Serialize, Serializer};
 
+use crate::document::Wrong;
+use crate::document::node::{FromNode, Node};
 use crate::hex;
 use crate::seal::hmac_sha256;
 use crate::secure_file::{self, FileError, Owner};
@@ -126,16 +127,18 @@ impl Serialize for AssignedDevice {
     }
 }
 
-impl<'de> Deserialize<'de> for AssignedDevice {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+impl FromNode for AssignedDevice {
+    fn from_node(node: Node<'_>) -> Result<Self, Wrong> {
+        let offset = node.span().start;
+        let text = String::from_node(node)?;
         if text == "*" {
             return Ok(Self::Any);
         }
         DeviceId::parse(&text).map(Self::One).ok_or_else(|| {
-            Error::custom(format!(
+            let message = format!(
                 "{text:?} is no device id; write the 32 digits that `mfa-admin device id` prints, or \"*\""
-            ))
+            );
+            Wrong::at(offset, message)
         })
     }
 }

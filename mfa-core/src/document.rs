@@ -1,10 +1,11 @@
 //! TOML documents that carry a version: configuration, records and states are all read here, so that
 //! a newer release's file, an unknown key and a typing error are refused alike, by line and column.
 
-use std::fmt;
-use std::ops::Range;
+pub(crate) mod node;
 
-use serde::de::DeserializeOwned;
+use std::fmt;
+
+use node::FromNode;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -58,16 +59,15 @@ pub(crate) struct Wrong {
     pub(crate) is_unknown_key: bool,
 }
 
-/// Reads a document of this release's version with `convert`. A key that may be unknown is left out
-/// where `convert` does not know it, and only then: a listed key of this release counts as always.
+/// Reads a document of this release's version. A key that may be unknown is left out where `T` does not know it,
+/// and only then: a listed key of this release counts as always.
 ///
 /// # Errors
 ///
 /// Not UTF-8, not TOML, a missing or newer version, an unknown or duplicate key, a wrong value.
-pub(crate) fn read_with<T>(
+pub(crate) fn read<T: FromNode>(
     bytes: &[u8],
     ignore: IgnoreUnknown<'_>,
-    convert: impl Fn(Spanned<DeTable<'_>>) -> Result<T, Wrong>,
 ) -> Result<Read<T>, DocumentError> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
@@ -94,11 +94,13 @@ pub(crate) fn read_with<T>(
         has_ignored_keys,
     };
     if listed.is_empty() {
-        return convert(root).map(|value| read(value, false)).map_err(place);
+        return T::from_node(node::whole(root))
+            .map(|value| read(value, false))
+            .map_err(place);
     }
     let mut has_ignored_keys = false;
     loop {
-        match convert(root.clone()) {
+        match T::from_node(node::whole(root.clone())) {
             Ok(value) => return Ok(read(value, has_ignored_keys)),
             Err(wrong)
                 if wrong.is_unknown_key
@@ -111,20 +113,6 @@ pub(crate) fn read_with<T>(
             Err(wrong) => return Err(place(wrong)),
         }
     }
-}
-
-/// Reads a document of this release's version into `T`.
-///
-/// # Errors
-///
-/// Not UTF-8, not TOML, a missing or newer version, an unknown or duplicate key, a wrong value.
-pub fn read<T: DeserializeOwned>(
-    bytes: &[u8],
-    ignore: IgnoreUnknown<'_>,
-) -> Result<Read<T>, DocumentError> {
-    read_with(bytes, ignore, |root| {
-        T::deserialize(toml::de::Deserializer::from(root)).map_err(|error| wrong_of(&error))
-    })
 }
 
 fn check_version(text: &str, document: &DeTable<'_>) -> Result<(), DocumentError> {
@@ -189,35 +177,16 @@ fn remove_below(value: &mut Spanned<DeValue<'_>>, path: &str, offset: usize) -> 
     }
 }
 
+/// What toml says of a text that is none.
 fn wrong_of(error: &toml::de::Error) -> Wrong {
-    let span: Range<usize> = error.span().unwrap_or(0..0);
     Wrong {
-        offset: span.start,
-        message: reword(error.message()),
-        is_unknown_key: error.message().starts_with("unknown field "),
+        offset: error.span().map_or(0, |span| span.start),
+        message: error
+            .message()
+            .replace('\n', " ")
+            .replacen(", expected ", "; write ", 1),
+        is_unknown_key: false,
     }
-}
-
-/// Says serde's and toml's messages in the words of the rest: `what; write … instead`.
-fn reword(message: &str) -> String {
-    let message = message.replace('\n', " ");
-    if let Some(rest) = message.strip_prefix("unknown field ") {
-        let (key, others) = rest.split_once(", ").unwrap_or((rest, ""));
-        let others = others.strip_prefix("expected ").unwrap_or("nothing here");
-        return format!(
-            "unknown key {key}; write {others}, or name it in `ignore_unknown` of mfa.toml"
-        );
-    }
-    if let Some(field) = message.strip_prefix("missing field ") {
-        return format!("{field} is missing; write it");
-    }
-    if let Some(rest) = message.strip_prefix("unknown variant ") {
-        return format!(
-            "unknown value {}",
-            rest.replacen(", expected ", "; write ", 1)
-        );
-    }
-    message.replacen(", expected ", "; write ", 1)
 }
 
 /// An error at a place of a text.
@@ -234,24 +203,21 @@ fn at(text: &str, offset: usize, message: String) -> DocumentError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde::Deserialize;
+    use node::from_keys;
 
-    #[derive(Debug, Deserialize, PartialEq)]
-    #[serde(deny_unknown_fields)]
+    #[derive(Debug, PartialEq)]
     struct Sample {
-        #[allow(dead_code)]
         version: u64,
-        #[serde(default)]
         ignore_unknown: Vec<String>,
-        #[serde(default)]
         inner: Vec<Inner>,
     }
+    from_keys!(Sample { version } or default { ignore_unknown, inner });
 
-    #[derive(Debug, Deserialize, PartialEq)]
-    #[serde(deny_unknown_fields)]
+    #[derive(Debug, PartialEq)]
     struct Inner {
         name: String,
     }
+    from_keys!(Inner { name } or default {});
 
     fn error(text: &str) -> String {
         read::<Sample>(text.as_bytes(), IgnoreUnknown::Own)
@@ -277,7 +243,7 @@ mod tests {
         );
         assert_eq!(
             error("version = 1\n[[inner]]\nname = 3\n"),
-            "3:8: invalid type: integer `3`; write a string"
+            "3:8: the number 3 can't stand here; write a text in quotes"
         );
     }
 

@@ -5,8 +5,9 @@ use std::fmt;
 use totp_rs::{Builder, Secret, Totp};
 use zeroize::Zeroizing;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use crate::document::node::from_keys;
 use crate::hex;
 use crate::passphrase::{NoPassphrase, Passphrase};
 use crate::record::{Algorithm, App, Method};
@@ -168,8 +169,7 @@ pub struct Binding<'a> {
 
 /// A code that was sent, as the login state keeps it: nobody can tell the code from it without the
 /// sealing key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SentCode {
     /// When, on the state's own clock, milliseconds.
     pub at: u64,
@@ -180,6 +180,8 @@ pub struct SentCode {
     /// The first 16 bytes of an HMAC over nonce, code and [`Binding`], in hexadecimal digits.
     mac: String,
 }
+
+from_keys!(SentCode { at, method, nonce, mac } or default {});
 
 impl SentCode {
     /// Remembers a code.

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize, Serializer};
 use toml::value::Datetime;
 use zeroize::Zeroizing;
 
 use crate::clock::rfc3339;
 use crate::device::{AssignedDevice, DeviceId};
-use crate::document::{self, DocumentError, IgnoreUnknown};
+use crate::document::node::{FromNode, Node, from_keys, one_of};
+use crate::document::{self, DocumentError, IgnoreUnknown, Wrong};
 use crate::hex;
 use crate::passphrase::PassphraseHash;
 use crate::request::UserName;
@@ -48,17 +48,37 @@ impl Method {
         }
     }
 
+    const ALL: [Self; 4] = [Self::App, Self::Email, Self::Telegram, Self::Command];
+
     /// The method of a name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::App, Self::Email, Self::Telegram, Self::Command]
-            .into_iter()
-            .find(|method| method.as_str() == name)
+        Self::ALL.into_iter().find(|method| method.as_str() == name)
     }
 }
 
+impl FromNode for Method {
+    fn from_node(node: Node<'_>) -> Result<Self, Wrong> {
+        word(&node, &Self::ALL.map(|method| (method.as_str(), method)))
+    }
+}
+
+/// The value of the word that stands there.
+fn word<T: Copy>(node: &Node<'_>, words: &[(&str, T)]) -> Result<T, Wrong> {
+    let found = node.get_ref().as_str();
+    if let Some((_, value)) = words.iter().find(|(name, _)| Some(*name) == found) {
+        return Ok(*value);
+    }
+    let names: Vec<_> = words.iter().map(|(name, _)| *name).collect();
+    let instead = one_of(&names);
+    Err(match found {
+        Some(other) => Wrong::new(node, format!("unknown value `{other}`; write {instead}")),
+        None => Wrong::of_type(node, &instead),
+    })
+}
+
 /// The hash of an app's HMAC (RFC 6238, 1.2).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum Algorithm {
     /// HMAC-SHA-1, what every app understands.
     #[default]
@@ -95,6 +115,13 @@ impl Algorithm {
     }
 }
 
+impl FromNode for Algorithm {
+    fn from_node(node: Node<'_>) -> Result<Self, Wrong> {
+        let all = [Self::Sha1, Self::Sha256, Self::Sha512];
+        word(&node, &all.map(|algorithm| (algorithm.as_str(), algorithm)))
+    }
+}
+
 /// Declares a type that is written as `$inner` and checked by `$check` when it is read.
 macro_rules! checked {
     ($(#[$doc:meta])* $name:ident($inner:ty), shown: $is_shown:literal, $check:expr, $instead:literal) => {
@@ -127,9 +154,10 @@ macro_rules! checked {
             }
         }
 
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                Self::parse(<$inner>::deserialize(deserializer)?).map_err(Error::custom)
+        impl FromNode for $name {
+            fn from_node(node: Node<'_>) -> Result<Self, Wrong> {
+                let offset = node.span().start;
+                Self::parse(<$inner>::from_node(node)?).map_err(|message| Wrong::at(offset, message))
             }
         }
 
@@ -224,8 +252,7 @@ fn is_address(text: &str) -> bool {
 }
 
 /// A host that a user may log in on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Device {
     /// Which; `*` for any.
     pub id: AssignedDevice,
@@ -236,8 +263,7 @@ pub struct Device {
 }
 
 /// An authenticator app.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct App {
     /// What the login state calls it.
     pub id: AppId,
@@ -264,18 +290,16 @@ impl App {
 }
 
 /// A set of recovery codes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Recovery {
     /// Names the set: marks of another set in the login state don't count.
     pub set: SetId,
     /// Since when.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub generated: Option<Datetime>,
     /// Salt of all hashes.
     pub salt: Salt,
     /// What is kept of each code.
-    #[serde(deserialize_with = "some_hashes")]
     pub hashes: Vec<CodeHash>,
 }
 
@@ -291,46 +315,34 @@ pub struct KeptPassphrase {
 }
 
 /// What the administrator decides about a user.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UserRecord {
     version: u64,
     /// Whose.
-    #[serde(serialize_with = "user_name", deserialize_with = "to_user_name")]
+    #[serde(serialize_with = "user_name")]
     pub user: UserName,
     /// Whether the user is on the approved list.
     pub approved: bool,
     /// Set by the first enrolment and never cleared: `nullok` no longer lets by.
-    #[serde(default)]
     pub enrolled_once: bool,
     /// A reason, or nothing; beats everything else.
-    #[serde(default)]
     pub suspended: String,
     /// What counts for this user.
-    #[serde(default)]
     pub methods: Vec<Method>,
     /// Where mail goes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<EmailAddress>,
     /// Telegram's id of the user.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub telegram: Option<i64>,
     /// Where the user may log in.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "at_most::<_, _, MAX_DEVICES>"
-    )]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<Device>,
     /// With what.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "at_most::<_, _, MAX_APPS>"
-    )]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub apps: Vec<App>,
     /// Recovery codes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Recovery>,
     /// A passphrase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -341,36 +353,52 @@ fn user_name<S: Serializer>(user: &UserName, serializer: S) -> Result<S::Ok, S::
     serializer.serialize_str(user.as_str())
 }
 
-fn to_user_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UserName, D::Error> {
-    let name = String::deserialize(deserializer)?;
+from_keys!(Device { id, label, assigned } or default {});
+from_keys!(App { id, label, secret, algorithm, digits, period, enrolled } or default {});
+from_keys!(Recovery { set, salt, hashes = some_hashes } or default { generated });
+from_keys!(UserRecord
+    { version, user = to_user_name, approved }
+    or default {
+        enrolled_once,
+        suspended,
+        methods,
+        email,
+        telegram,
+        devices = at_most::<_, MAX_DEVICES>,
+        apps = at_most::<_, MAX_APPS>,
+        recovery,
+    }
+);
+
+fn to_user_name(node: Node<'_>) -> Result<UserName, Wrong> {
+    let offset = node.span().start;
+    let name = String::from_node(node)?;
     UserName::parse(&name).ok_or_else(|| {
-        Error::custom(format!(
-            "{name:?} is no user name; write the one of this file"
-        ))
+        let message = format!("{name:?} is no user name; write the one of this file");
+        Wrong::at(offset, message)
     })
 }
 
-fn at_most<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    let entries = Vec::deserialize(deserializer)?;
+fn at_most<T: FromNode, const MAX: usize>(node: Node<'_>) -> Result<Vec<T>, Wrong> {
+    let offset = node.span().start;
+    let entries = Vec::from_node(node)?;
     if entries.len() > MAX {
-        return Err(Error::custom(format!(
+        let message = format!(
             "{} entries are too many; write at most {MAX}",
             entries.len()
-        )));
+        );
+        return Err(Wrong::at(offset, message));
     }
     Ok(entries)
 }
 
-fn some_hashes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<CodeHash>, D::Error> {
-    let hashes = at_most::<_, _, MAX_RECOVERY_CODES>(deserializer)?;
+fn some_hashes(node: Node<'_>) -> Result<Vec<CodeHash>, Wrong> {
+    let offset = node.span().start;
+    let hashes = at_most::<_, MAX_RECOVERY_CODES>(node)?;
     if hashes.is_empty() {
-        return Err(Error::custom(
-            "a set without codes is none; remove [recovery], or write 1 to 16 hashes",
-        ));
+        let message =
+            "a set without codes is none; remove [recovery], or write 1 to 16 hashes".to_owned();
+        return Err(Wrong::at(offset, message));
     }
     Ok(hashes)
 }
@@ -427,16 +455,17 @@ impl UserRecord {
     ) -> Result<ReadRecord, DocumentError> {
         let read = document::read::<Self>(bytes, IgnoreUnknown::Listed(ignore_unknown))?;
         let record = read.value;
-        let mut ids: Vec<_> = record.apps.iter().map(|app| app.id.get()).collect();
-        ids.sort_unstable();
-        ids.dedup();
+        let has_twins = record.apps.iter().enumerate().any(|(place, app)| {
+            let mut before = record.apps.iter().take(place);
+            before.any(|other| other.id == app.id)
+        });
         let message = if record.user != *user {
             format!(
                 "the record is of {:?}; write `user = {:?}`",
                 record.user.as_str(),
                 user.as_str()
             )
-        } else if ids.len() != record.apps.len() {
+        } else if has_twins {
             "two apps have the same id; remove one of them".to_owned()
         } else {
             return Ok(ReadRecord {
@@ -624,16 +653,20 @@ hashes = ["00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"]
             (
                 hash,
                 "0011",
-                "26:10: this is no hash of a recovery code; it is 64 hexadecimal digits",
+                "26:11: this is no hash of a recovery code; it is 64 hexadecimal digits",
             ),
-            (hash, &"é".repeat(32), "26:10: this is no hash"),
-            (hash, &"0".repeat(60_000), "26:10: this is no hash"),
+            (hash, &"é".repeat(32), "26:11: this is no hash"),
+            (hash, &"0".repeat(60_000), "26:11: this is no hash"),
             (
                 &format!("[\"{hash}\"]"),
                 "[]",
                 "26:10: a set without codes is none",
             ),
-            (&format!("[\"{hash}\"]"), "\"\"", "26:10: "),
+            (
+                &format!("[\"{hash}\"]"),
+                &format!("\"{hash}\""),
+                "26:10: a text can't stand here; write a list in [ ]",
+            ),
             ("generated = 2026", "generated = 0", "24:"),
             (
                 "[recovery]",

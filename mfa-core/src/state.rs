@@ -1,8 +1,9 @@
 //! The login state: what logins leave behind for the next one.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::clock::{BootId, Moment};
+use crate::document::node::from_keys;
 use crate::document::{self, DocumentError, IgnoreUnknown, Read};
 use crate::otp::SentCode;
 use crate::record::{App, AppId, Recovery, SetId};
@@ -16,8 +17,7 @@ const MAX_ADDRESS: usize = 64;
 /// A clock of the state's own, which only goes forward. Between two moments of one boot it counts on
 /// `CLOCK_BOOTTIME`; across boots, on the wall clock; where either went backwards, it stands still once.
 /// So a clock that is set neither lifts a lock nor makes it eternal.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct StateClock {
     /// Milliseconds that have passed for this state.
     pub elapsed_ms: u64,
@@ -51,8 +51,7 @@ impl StateClock {
 }
 
 /// The last step of an app that was accepted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AcceptedStep {
     /// Which app.
     pub app: AppId,
@@ -72,21 +71,19 @@ impl AcceptedStep {
 }
 
 /// Which codes of a set of recovery codes were used.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UsedCodes {
     /// Which set.
     pub set: SetId,
     /// A bit for each of its codes, the first one's the lowest.
     pub places: u16,
     /// The login with the last of them, until its session is opened: the user was told of that login already.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub told: Option<String>,
 }
 
 /// The last login that succeeded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LastSuccess {
     /// Seconds since the Unix epoch.
     pub at: u64,
@@ -95,37 +92,43 @@ pub struct LastSuccess {
 }
 
 /// What logins of one user leave behind.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LoginState {
     version: u64,
     /// How time passes for this state.
     pub clock: StateClock,
     /// Failures with app codes and delivered codes.
-    #[serde(default)]
     pub codes: Failures,
     /// Failures with recovery codes.
-    #[serde(default, skip_serializing_if = "is_none_at_all")]
+    #[serde(skip_serializing_if = "is_none_at_all")]
     pub recovery: Failures,
     /// Recovery codes that were used.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub used: Option<UsedCodes>,
     /// Codes that were sent lately.
-    #[serde(default)]
     pub sends: Sends,
     /// The last code that was sent, until it is used or another one is sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub sent: Option<SentCode>,
     /// The address that the user was last told of a login from; empty: the machine itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub told_from: Option<String>,
     /// The last success.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_success: Option<LastSuccess>,
     /// Last accepted steps.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<AcceptedStep>,
 }
+
+from_keys!(StateClock { elapsed_ms, boot, up_ms, wall_ms } or default {});
+from_keys!(AcceptedStep { app, step, period } or default {});
+from_keys!(UsedCodes { set, places } or default { told });
+from_keys!(LastSuccess { at, from } or default {});
+from_keys!(LoginState
+    { version, clock }
+    or default { codes, recovery, used, sends, sent, told_from, last_success, steps }
+);
 
 impl Default for LoginState {
     /// Nothing has happened, and no time has passed.

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::config::Config;
+use crate::document::node::from_keys;
 
 /// Failures of one kind of answer. Times are on the state's own clock, milliseconds
 /// ([`crate::state::StateClock`]).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Failures {
     /// Failures since the window was opened.
     pub in_window: u32,
@@ -26,8 +26,7 @@ pub struct Failures {
 }
 
 /// Codes that were sent. Times are on the state's own clock, milliseconds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sends {
     /// Codes sent since the window was opened.
     pub in_window: u32,
@@ -35,6 +34,9 @@ pub struct Sends {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window_opened: Option<u64>,
 }
+
+from_keys!(Failures {} or default { in_window, window_opened, in_row, locked_at, disabled });
+from_keys!(Sends {} or default { in_window, window_opened });
 
 /// What the configuration allows.
 #[derive(Clone, Copy, Debug)]

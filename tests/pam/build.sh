@@ -32,3 +32,4 @@ build pam_delay.so -fPIC -shared -ldl
 build pam_vandal.so -fPIC -shared -lpam
 build env_spy.so -fPIC -shared -ldl
 build pam_leaks -lpam
+build pam_forgetful -lpam

@@ -29,6 +29,7 @@
 mod audit;
 mod authenticator;
 mod files;
+pub mod hashes;
 mod host;
 pub mod mail;
 mod namespace;

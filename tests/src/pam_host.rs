@@ -298,6 +298,19 @@ impl PamHost {
         app
     }
 
+    /// Ten new recovery codes of a user with a record, as they are printed.
+    pub fn recovery_codes(&self, user: &str) -> Vec<String> {
+        let printed = self.admin(&["recovery", "generate", user, "--yes"]);
+        let printed = printed.expect_success().stdout;
+        let codes: Vec<_> = printed
+            .lines()
+            .filter_map(|line| line.strip_prefix("    "))
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(codes.len(), 10, "{printed}");
+        codes
+    }
+
     /// As [`PamHost::enroll`], with an app of any shape; `user` is new to the store.
     pub fn enroll_app(&self, user: &str, app: &Authenticator) {
         self.admin(&["user", "add", user, "--label", DEVICE])

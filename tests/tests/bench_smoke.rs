@@ -56,7 +56,7 @@ const TABLES: [(&str, &str); 15] = [
     ),
     (
         "Targets",
-        "| recovery-shaped answer: argon2s | – | – | – | ",
+        "| recovery-shaped answer: argon2s | – | – | 1 | 1 | met |",
     ),
 ];
 
@@ -85,7 +85,7 @@ fn the_benchmark_runs_to_its_end_and_has_all_its_rows() {
         assert_eq!(rows.len(), TARGETS.len(), "{text}");
         for (row, target) in rows {
             assert!(row.trim_start().starts_with(target), "{target}\n{text}");
-            let verdicts = ["met", "MISSED", "not built yet"];
+            let verdicts = ["met", "MISSED"];
             assert!(verdicts.iter().any(|word| row.ends_with(word)), "{row}");
         }
 

@@ -7,87 +7,23 @@
 )]
 
 use std::fs;
-use std::time::Instant;
 
-use mfa_tests::pam_host::{
-    ALERT, AUTH_ERR, PROMPT, PamHost, SUCCESS, Seen, UNAVAIL, login_script, overwrite,
-};
-use mfa_tests::proof::{rounds, tell};
+use mfa_tests::hashes::hashes;
+use mfa_tests::pam_host::{ALERT, AUTH_ERR, PROMPT, PamHost, SUCCESS, UNAVAIL, overwrite};
 use mfa_tests::{Authenticator, on_a_bare_host};
 
 /// How somebody writes a code.
 type Writing = fn(&str) -> String;
 
-const PROCESSES: usize = 50;
 /// The right shape, and nobody's code.
 const WRONG: &str = "ZZZZ-ZZZZ-ZZZZZ";
-
-/// Ten new codes, as they were printed.
-fn generate(host: &PamHost, user: &str) -> Vec<String> {
-    let printed = host.admin(&["recovery", "generate", user, "--yes"]);
-    let printed = printed.expect_success().stdout;
-    let codes: Vec<String> = printed
-        .lines()
-        .filter_map(|line| line.strip_prefix("    "))
-        .map(str::to_owned)
-        .collect();
-    assert_eq!(codes.len(), 10, "{printed}");
-    codes
-}
-
-#[test]
-fn of_50_processes_with_the_same_recovery_code_one_gets_in() {
-    on_a_bare_host(|_| {
-        let host = PamHost::new();
-        host.enroll("alice");
-        let runs = rounds(4, 100);
-        let mut codes = Vec::new();
-        for run in 0..runs {
-            // Held back at the open prompt, or before the first look at the store.
-            let barrier = if run % 2 == 0 {
-                "do barrier"
-            } else {
-                "barrier"
-            };
-            if codes.is_empty() {
-                codes = generate(&host, "alice");
-            }
-            let code = codes.pop().unwrap();
-            host.admin(&["user", "unlock", "alice"]).expect_success();
-            let script = format!("user alice\n{barrier}\nanswer text {code}\nauthenticate\n");
-            let seen = host
-                .player()
-                .options(&["--parallel", &PROCESSES.to_string()])
-                .play(&script);
-            assert_eq!(seen.code, Some(0), "{seen}");
-            assert_eq!(seen.count(SUCCESS), 1, "run {run}\n{seen}");
-            assert_eq!(seen.count(AUTH_ERR), PROCESSES - 1, "run {run}\n{seen}");
-            assert_eq!(seen.events("MFA-2002").len(), 1, "run {run}\n{seen}");
-            assert_eq!(seen.events("MFA-2102").len(), 5, "run {run}\n{seen}");
-            assert_eq!(
-                seen.events("MFA-2201").len(),
-                PROCESSES - 6,
-                "run {run}\n{seen}"
-            );
-        }
-        tell(
-            "races-recovery",
-            "One recovery code in 50 processes at once",
-            &[
-                ("rounds", runs.to_string()),
-                ("processes a round", PROCESSES.to_string()),
-                ("accepted a round", "1".to_owned()),
-            ],
-        );
-    });
-}
 
 #[test]
 fn a_code_is_taken_in_any_writing_and_once() {
     on_a_bare_host(|_| {
         let host = PamHost::new();
         host.enroll("alice");
-        let codes = generate(&host, "alice");
+        let codes = host.recovery_codes("alice");
         let writings: [Writing; 5] = [
             str::to_lowercase,
             |code| code.replace('-', ""),
@@ -142,7 +78,7 @@ fn they_work_while_app_codes_are_locked_and_have_a_counter_of_their_own() {
         let limits = "[lockout]\nafter = 2\n[throttle]\nmax_failures = 100\n";
         let host = PamHost::with_config(&format!("[prompt]\ntries = 1\n{limits}"));
         let app = host.enroll("alice");
-        let codes = generate(&host, "alice");
+        let codes = host.recovery_codes("alice");
         let wrong = app.wrong_code();
         host.login("alice", &[&wrong]);
         assert_eq!(host.login("alice", &[&wrong]).events("MFA-2204").len(), 1);
@@ -185,7 +121,7 @@ fn a_new_set_voids_the_old_one() {
     on_a_bare_host(|_| {
         let host = PamHost::new();
         host.enroll("alice");
-        let old = generate(&host, "alice");
+        let old = host.recovery_codes("alice");
         assert_eq!(host.login("alice", &[&old[0]]).result(), SUCCESS);
         // While the prompt is open, too.
         let again = host.admin_command("recovery generate alice --yes --quiet");
@@ -195,7 +131,7 @@ fn a_new_set_voids_the_old_one() {
         ));
         assert_eq!(seen.result(), AUTH_ERR, "{seen}");
         assert_eq!(seen.only("MFA-2101").get("method"), "recovery", "{seen}");
-        let new = generate(&host, "alice");
+        let new = host.recovery_codes("alice");
         for void in &old[2..5] {
             assert_eq!(host.login("alice", &[void]).result(), AUTH_ERR);
         }
@@ -211,92 +147,6 @@ fn a_new_set_voids_the_old_one() {
 }
 
 #[test]
-fn killed_at_any_moment_a_login_uses_its_code_up_or_leaves_it_good() {
-    on_a_bare_host(|_| {
-        let host = PamHost::with_config(
-            "[prompt]\ntries = 1\n[throttle]\nmax_failures = 1000\n[lockout]\nafter = 1000\n",
-        );
-        host.enroll("alice");
-        let mut codes = generate(&host, "alice");
-        let begin = Instant::now();
-        assert_eq!(
-            host.login("alice", &[&codes.pop().unwrap()]).result(),
-            SUCCESS
-        );
-        let whole = begin.elapsed();
-        let count = rounds(60, 2000);
-        let (mut killed, mut ended, mut good, mut used) = (0, 0, 0, 0);
-        for number in 0..count {
-            if codes.is_empty() {
-                codes = generate(&host, "alice");
-                host.admin(&["user", "unlock", "alice"]).expect_success();
-            }
-            let code = codes.pop().unwrap();
-            // From before the first prompt to long after the last line.
-            let part = 1 + number * 2 % 100;
-            let time = whole * u32::try_from(part).unwrap() / 50;
-            let script = login_script("alice", &[&code]);
-            let first = host.player().killed_after(time).play(&script);
-            let second = host.login("alice", &[&code]);
-            let accepted = first.count(SUCCESS) + second.count(SUCCESS);
-            assert!(accepted <= 1, "{first}\n{second}");
-            if second.sole_result() == SUCCESS {
-                good += 1;
-            } else {
-                used += 1;
-                assert_eq!(second.events("MFA-2102").len(), 1, "{second}");
-            }
-            if first.code.is_none() {
-                killed += 1;
-            } else {
-                ended += 1;
-                assert_eq!((first.result(), accepted), (SUCCESS, 1), "{first}");
-            }
-            if number % 9 == 8 {
-                host.admin(&["user", "unlock", "alice"]).expect_success();
-            }
-        }
-        assert!(killed > 0 && ended > 0, "{killed} killed, {ended} ended");
-        assert_eq!(host.stored_files(), ["state/alice", "users/alice.toml"]);
-        tell(
-            "faults-recovery",
-            "Logins with a recovery code, killed at any moment",
-            &[
-                ("killed", killed.to_string()),
-                ("ended before", ended.to_string()),
-                ("the code was good afterwards", good.to_string()),
-                ("the code was used up", used.to_string()),
-                ("accepted twice", "0".to_owned()),
-            ],
-        );
-    });
-}
-
-/// One login; how many hashes it computed. Each fills 4 MiB, which malloc is told to ask the kernel for, every time.
-fn hashes(host: &PamHost, user: &str, answers: &[&str]) -> (Seen, usize) {
-    const TRACE: &str = "/run/recovery.strace";
-    let strace = format!(
-        "export MALLOC_MMAP_THRESHOLD_=1048576; exec strace -f -qq -o {TRACE} -e trace=mmap,mremap \"$@\""
-    );
-    let seen = host
-        .player()
-        .before(&strace)
-        .play(&login_script(user, answers));
-    let text = fs::read_to_string(TRACE).unwrap();
-    fs::remove_file(TRACE).unwrap();
-    let hashes = text.lines().filter(|call| {
-        let length = call
-            .split(", ")
-            .nth(1)
-            .and_then(|length| length.parse().ok());
-        let is_one =
-            length.is_some_and(|length: usize| (4 << 20..(4 << 20) + 65_536).contains(&length));
-        is_one && call.contains("MAP_ANONYMOUS")
-    });
-    (seen, hashes.count())
-}
-
-#[test]
 fn an_answer_of_that_shape_costs_everybody_one_hash_and_shows_nobody_anything() {
     on_a_bare_host(|_| {
         let usual = "[throttle]\nmax_failures = 100\n";
@@ -309,11 +159,11 @@ fn an_answer_of_that_shape_costs_everybody_one_hash_and_shows_nobody_anything() 
         for name in ["alice", "plain"].iter().chain(&refused) {
             host.enroll_app(name, &app);
             if *name != "plain" {
-                known.clone_from(&generate(&host, name)[0]);
+                known.clone_from(&host.recovery_codes(name)[0]);
             }
         }
         host.admin(&["user", "add", "codesonly"]).expect_success();
-        generate(&host, "codesonly");
+        host.recovery_codes("codesonly");
         host.edit_record("unapproved", "approved = true", "approved = false");
         host.admin(&["user", "suspend", "suspended", "--reason", "left"])
             .expect_success();
@@ -358,7 +208,7 @@ fn an_answer_of_that_shape_costs_everybody_one_hash_and_shows_nobody_anything() 
                 assert_eq!(seen.prompts(), [PROMPT; 3], "{user}, {answer:?}\n{seen}");
             }
         }
-        let right = generate(&host, "alice");
+        let right = host.recovery_codes("alice");
         let (seen, count) = hashes(&host, "alice", &[right[9].as_str()]);
         assert_eq!((seen.result(), count), (SUCCESS, 1), "{seen}");
     });
@@ -369,7 +219,7 @@ fn a_damaged_state_lets_no_code_in_and_made_anew_it_makes_none_good_again() {
     on_a_bare_host(|_| {
         let host = PamHost::new();
         host.enroll("alice");
-        let codes = generate(&host, "alice");
+        let codes = host.recovery_codes("alice");
         assert_eq!(host.login("alice", &[&codes[0]]).result(), SUCCESS);
         host.admin(&["state", "reset", "alice", "--yes"])
             .expect_success();
@@ -393,7 +243,7 @@ fn a_damaged_state_lets_no_code_in_and_made_anew_it_makes_none_good_again() {
             assert_eq!(host.login("alice", &[code]).result(), AUTH_ERR);
         }
         host.admin(&["user", "unlock", "alice"]).expect_success();
-        let new = generate(&host, "alice");
+        let new = host.recovery_codes("alice");
         assert_eq!(host.login("alice", &[&new[0]]).result(), SUCCESS);
     });
 }
@@ -403,7 +253,7 @@ fn broken_recovery_codes_in_a_record_are_named_and_let_nobody_in() {
     on_a_bare_host(|_| {
         let host = PamHost::new();
         let app = host.enroll("alice");
-        let codes = generate(&host, "alice");
+        let codes = host.recovery_codes("alice");
         let sound = fs::read_to_string(host.record_path("alice")).unwrap();
         let value = |key: &str| {
             let line = sound.lines().find(|line| line.starts_with(key)).unwrap();

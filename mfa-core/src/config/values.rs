@@ -5,7 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::node::{FromNode, Node, Wrong};
+use crate::document::Wrong;
+use crate::document::node::{FromNode, Node};
 use crate::record::EmailAddress;
 
 /// A whole number from `MIN` to `MAX`.
@@ -47,11 +48,7 @@ impl<const MIN: u32, const MAX: u32> FromNode for Count<MIN, MAX> {
         u32::try_from(number)
             .ok()
             .and_then(Self::new)
-            .ok_or_else(|| Wrong {
-                offset,
-                message: out_of_range(number),
-                is_unknown_key: false,
-            })
+            .ok_or_else(|| Wrong::at(offset, out_of_range(number)))
     }
 }
 
@@ -302,15 +299,6 @@ fn split_sender(text: &str) -> (&str, &str) {
         .map_or(("", text.trim()), |(name, address)| (name.trim(), address))
 }
 
-impl FromNode for EmailAddress {
-    fn from_node(node: Node<'_>) -> Result<Self, Wrong> {
-        let Some(text) = node.get_ref().as_str() else {
-            return Err(Wrong::of_type(&node, "a text in quotes"));
-        };
-        Self::parse(text).map_err(|message| Wrong::new(&node, message))
-    }
-}
-
 /// TLS, but for what listens on this host itself: a token goes there.
 fn is_base_url(text: &str) -> bool {
     let is_plain = is_printable(text) && !text.contains([' ', '@', '?', '#', '\\']);
@@ -350,13 +338,10 @@ impl FromNode for CommandLine {
         let offset = node.span().start;
         let words = Vec::<String>::from_node(node)?;
         match words.first() {
-            Some(program) if !is_absolute(program) => Err(Wrong {
+            Some(program) if !is_absolute(program) => Err(Wrong::at(
                 offset,
-                message: format!(
-                    "{program:?} is not an absolute path; write one that begins with /"
-                ),
-                is_unknown_key: false,
-            }),
+                format!("{program:?} is not an absolute path; write one that begins with /"),
+            )),
             _ => Ok(Self(words)),
         }
     }

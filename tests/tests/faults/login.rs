@@ -235,7 +235,8 @@ fn look_at(
     if has_let_in {
         tally.add(LET_IN, 1);
     }
-    if has_let_in && !speaks && seen.events("MFA-2001").len() != 1 {
+    let lines = ["MFA-2001", "MFA-2002"].map(|id| seen.events(id).len());
+    if has_let_in && !speaks && lines.iter().sum::<usize>() != 1 {
         return Err("let in without a line".to_owned());
     }
     match strace::ended_by(list) {

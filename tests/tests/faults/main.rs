@@ -32,6 +32,7 @@ mod init;
 mod kills;
 mod login;
 mod program;
+mod recovery;
 mod scenes;
 mod stage;
 mod strace;

@@ -211,7 +211,7 @@ pub(crate) fn meaning(host: &PamHost, step: u64) -> Meaning {
         .map(|&used| i128::from(used) - i128::from(step));
     let text = format!(
         "{} failures in the window, {} in a row, locked {}, disabled {}; {} sends; a code was sent: {}; a success: {}; \
-         steps {:?}",
+         steps {:?}; recovery codes: {} failures, used {}",
         codes["in_window"],
         codes["in_row"],
         codes
@@ -221,7 +221,9 @@ pub(crate) fn meaning(host: &PamHost, step: u64) -> Meaning {
         sends["in_window"],
         state.get("sent").is_some(),
         state.get("last_success").is_some(),
-        last.collect::<Vec<_>>()
+        last.collect::<Vec<_>>(),
+        state["recovery"]["in_row"],
+        state["used"]["places"]
     );
     Meaning {
         text,

@@ -150,6 +150,20 @@ pub(crate) const VERBS: &[Verb] = &[
         ..VERB
     },
     Verb {
+        key: "recovery-generate",
+        line: "recovery generate alice",
+        changes_more: true,
+        again: &[1],
+        ..VERB
+    },
+    Verb {
+        key: "recovery-generate-anew",
+        line: "recovery generate alice --yes",
+        setup: |host, _| admin(host, "recovery generate alice --yes"),
+        changes_more: true,
+        ..VERB
+    },
+    Verb {
         key: "state-reset",
         line: "state reset alice --yes",
         setup: |host, codes| {

@@ -20,6 +20,21 @@ fn code(bytes: &[u8]) -> Option<String> {
     is_code.then_some(digits)
 }
 
+/// The recovery code of an answer, as the manual has it: 13 letters and digits of Crockford's base32, whatever the case, with
+/// blanks and hyphens anywhere, 32 bytes at most; I and L are 1, O is 0.
+fn recovery_code(bytes: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let kept: String = text.chars().filter(|c| !" \t-".contains(*c)).collect();
+    let plain = kept
+        .to_ascii_uppercase()
+        .replace(['I', 'L'], "1")
+        .replace('O', "0");
+    let alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let is_code =
+        text.len() <= 32 && plain.len() == 13 && plain.chars().all(|c| alphabet.contains(c));
+    is_code.then_some(plain)
+}
+
 /// An answer is a code exactly where it is shaped like one. Whatever else it is, it is told from words and secrets; and the
 /// courier's line of answer is read or refused.
 pub fn answer(bytes: &[u8]) {
@@ -28,6 +43,11 @@ pub fn answer(bytes: &[u8]) {
     assert_eq!(
         found.as_ref().map(|code| code.as_str().to_owned()),
         code(bytes)
+    );
+    let recovery = typed.as_recovery_code();
+    assert_eq!(
+        recovery.map(|code| code.shown().replace('-', "")),
+        recovery_code(bytes)
     );
     assert_eq!(
         (typed.len(), typed.is_empty()),

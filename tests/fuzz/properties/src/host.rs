@@ -6,8 +6,8 @@ use std::path::Path;
 
 use mfa_core::device::{AssignedDevice, DeviceId};
 use mfa_core::record::{
-    Algorithm, App, AppId, Device, Digits, EmailAddress, Label, Method, Period, UserRecord,
-    datetime,
+    Algorithm, App, AppId, Device, Digits, EmailAddress, Label, Method, Period, Recovery,
+    UserRecord, datetime,
 };
 use mfa_core::request::UserName;
 use mfa_core::seal::SealingKey;
@@ -117,6 +117,7 @@ fn people(folder: &Path) {
         match name {
             "bob" => "on leave".clone_into(&mut record.suspended),
             "mallory" => record.approved = false,
+            "alice" => record.recovery = Some(Recovery::generate(0).unwrap().0),
             "grace" => {
                 record.methods = vec![Method::App, Method::Email, Method::Command];
                 record.email = Some(EmailAddress::parse("grace@example.com").unwrap());

@@ -149,7 +149,7 @@ pub(crate) fn run(extent: &Extent) {
     races::targets(&counts, &kinds, &mut report);
     refusals::target(&kinds, &refused, &mut report);
     delivery.target(&mut report);
-    recovery::target(&base, &mut report);
+    recovery::target(&base, &site.people, &mut report);
     side_by_side::report(compared, &mut report);
     costs::report(&costs, extent.memory, &mut report);
     growth::report(&kinds, &sizes, &mut report);

@@ -1,28 +1,35 @@
 //! The answer that is shaped like a recovery code: as long for everybody.
 
+use mfa_tests::hashes::hashes;
 use mfa_tests::pam_host::PamHost;
 
 use crate::report::{Report, Target, Verdict};
 
-/// `mfa-admin` knows no recovery codes in this release.
-fn is_built(host: &PamHost) -> bool {
-    // Usage is 2, a user who is missing 3.
-    host.admin(&["recovery", "status", "nobody-of-that-name"])
-        .code
-        != Some(2)
-}
+/// The right shape, and nobody's code.
+const WRONG: &str = "ZZZZ-ZZZZ-ZZZZZ";
 
-pub(crate) fn target(host: &PamHost, report: &mut Report) {
-    assert!(
-        !is_built(host),
-        "recovery codes are built now: measure here that each such answer costs one argon2, for everybody"
-    );
+/// Hashes that such an answer costs whoever has recovery codes, has none, and is nobody.
+pub(crate) fn target(host: &PamHost, people: &[String], report: &mut Report) {
+    let [with, without, ..] = people else {
+        panic!("two people at least: {people:?}");
+    };
+    host.recovery_codes(with);
+    let counts = [with, without, "nobody-of-that-name"].map(|user| {
+        let (seen, count) = hashes(host, user, &[WRONG]);
+        assert!(!seen.events("MFA-1004").is_empty(), "{user}\n{seen}");
+        count
+    });
+    let (least, most) = (counts.iter().min(), counts.iter().max());
     report.target(Target {
         what: "recovery-shaped answer: argon2s".to_owned(),
         google: "–".to_owned(),
         oath: "–".to_owned(),
-        ours: "–".to_owned(),
+        ours: if least == most {
+            counts[0].to_string()
+        } else {
+            counts.map(|count| count.to_string()).join(", ")
+        },
         aim: "1".to_owned(),
-        verdict: Verdict::NotBuiltYet,
+        verdict: Verdict::of(counts == [1; 3]),
     });
 }

@@ -31,7 +31,6 @@ pub(crate) struct Target {
 pub(crate) enum Verdict {
     Met,
     Missed,
-    NotBuiltYet,
 }
 
 /// A table, with what there is to say about it.
@@ -60,7 +59,6 @@ impl Verdict {
         match self {
             Self::Met => "met",
             Self::Missed => "MISSED",
-            Self::NotBuiltYet => "not built yet",
         }
     }
 }
