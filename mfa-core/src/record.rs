@@ -304,13 +304,12 @@ pub struct Recovery {
 }
 
 /// What is kept of a passphrase.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct KeptPassphrase {
     /// Its hash.
     pub hash: PassphraseHash,
     /// Since when it is this one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub changed: Option<Datetime>,
 }
 
@@ -345,7 +344,7 @@ pub struct UserRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Recovery>,
     /// A passphrase.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub passphrase: Option<KeptPassphrase>,
 }
 
@@ -356,6 +355,7 @@ fn user_name<S: Serializer>(user: &UserName, serializer: S) -> Result<S::Ok, S::
 from_keys!(Device { id, label, assigned } or default {});
 from_keys!(App { id, label, secret, algorithm, digits, period, enrolled } or default {});
 from_keys!(Recovery { set, salt, hashes = some_hashes } or default { generated });
+from_keys!(KeptPassphrase { hash } or default { changed });
 from_keys!(UserRecord
     { version, user = to_user_name, approved }
     or default {
@@ -367,6 +367,7 @@ from_keys!(UserRecord
         devices = at_most::<_, MAX_DEVICES>,
         apps = at_most::<_, MAX_APPS>,
         recovery,
+        passphrase,
     }
 );
 

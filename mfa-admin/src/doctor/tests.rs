@@ -243,12 +243,12 @@ fn keys_of_later_releases_are_a_warning() {
     trial.edit(
         "mfa.toml",
         "version = 1",
-        "version = 1\n[passphrase]\nmin_length = 14",
+        "version = 1\n[seal]\ncredential = \"mfa\"",
     );
     trial.expect(
         "config.later",
         Status::Warn,
-        "not in this release, so without effect: [passphrase]",
+        "not in this release, so without effect: [seal]",
     );
 }
 

@@ -17,6 +17,7 @@ fn usage_errors_are_exit_2_as_text_and_as_json() {
         "doctor x",
         "recovery",
         "recovery generate",
+        "passphrase set",
     ] {
         let run = host.run(line).expect(2);
         assert!(!run.err.is_empty() && run.out.is_empty(), "{line}: {run:?}");
@@ -60,6 +61,9 @@ fn every_verb_of_root_is_exit_5_for_others_and_changes_nothing() {
         "state show daemon",
         "recovery generate daemon --yes",
         "recovery status daemon",
+        "passphrase set daemon -",
+        "passphrase status daemon",
+        "passphrase remove daemon --yes",
         "state reset daemon --yes",
         "state set-clock daemon",
         "code send daemon",
@@ -120,6 +124,7 @@ fn the_verbs_of_the_manual_are_in_the_help_and_no_others() {
         "device",
         "state",
         "recovery",
+        "passphrase",
         "code",
         "credential",
         "notify",
@@ -152,6 +157,9 @@ fn the_verbs_of_the_manual_are_in_the_help_and_no_others() {
         "state show",
         "recovery generate",
         "recovery status",
+        "passphrase set",
+        "passphrase status",
+        "passphrase remove",
         "state reset",
         "state set-clock",
         "code send",
@@ -196,12 +204,12 @@ fn config_check_names_line_column_and_what_to_write() {
         .clone();
     assert_eq!(error["kind"], "config_unusable");
     assert!(error["message"].as_str().unwrap().ends_with(&expected));
-    std::fs::write(&file, "version = 1\n[passphrase]\nmin_length = 14\n").unwrap();
+    std::fs::write(&file, "version = 1\n[seal]\ncredential = \"mfa\"\n").unwrap();
     let run = host
         .run(&format!("config check {}", file.display()))
         .expect(0);
     assert!(
-        run.err.contains("[passphrase]: not in this release"),
+        run.err.contains("[seal]: not in this release"),
         "{}",
         run.err
     );

@@ -5,10 +5,11 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use serde::de::{Deserialize, Deserializer, Error};
 use serde::{Serialize, Serializer};
 
 use super::Cost;
+use crate::document::Wrong;
+use crate::document::node::{FromNode, Node};
 
 /// KiB: what a host can spare at every login, and the least that argon2 takes (RFC 9106, 3.1).
 const MEMORY: RangeInclusive<u32> = 8..=256 * 1024;
@@ -151,9 +152,10 @@ impl Serialize for PassphraseHash {
     }
 }
 
-impl<'de> Deserialize<'de> for PassphraseHash {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(&String::deserialize(deserializer)?).map_err(Error::custom)
+impl FromNode for PassphraseHash {
+    fn from_node(node: Node<'_>) -> Result<Self, Wrong> {
+        let offset = node.span().start;
+        Self::parse(&String::from_node(node)?).map_err(|message| Wrong::at(offset, message))
     }
 }
 

@@ -80,16 +80,7 @@ impl FileStore {
     }
 
     /// Puts a record in the place of the one that is there. The caller holds the lock on the folder.
-    pub(super) fn replace_record(
-        &self,
-        user: &UserName,
-        record: &UserRecord,
-    ) -> Result<(), StoreError> {
-        let text = self.to_readable_text(user, record)?;
-        self.write_record(user, &text)
-    }
-
-    fn write_record(&self, user: &UserName, text: &str) -> Result<(), StoreError> {
+    pub(super) fn write_record(&self, user: &UserName, text: &str) -> Result<(), StoreError> {
         let (name, temporary) = (record_name(user), temporary_name(user));
         Ok(self
             .users
