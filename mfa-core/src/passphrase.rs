@@ -22,6 +22,10 @@ pub const LENGTHS: RangeInclusive<usize> = 8..=1024;
 const SALT_LEN: usize = 16;
 /// Bytes of a fresh hash.
 const HASH_LEN: usize = 32;
+/// Blocks (KiB) from which on glibc's malloc takes memory from the kernel and gives all of it back at once, each time
+/// (`DEFAULT_MMAP_THRESHOLD_MAX`, 32 MiB): of a smaller piece that it has had once it keeps twice as much for ever, in a
+/// host program that may live long. What is not filled takes no memory.
+const ALWAYS_MAPPED: usize = 32 * 1024 + 1;
 /// Hashed in the place of an answer that can't be right.
 const NOTHING: &[u8] = b"nothing that anybody typed";
 
@@ -167,7 +171,7 @@ impl Hasher {
             self.memory = Vec::new();
             // A host program is not to end because of us where there is none.
             self.memory
-                .try_reserve_exact(blocks)
+                .try_reserve_exact(blocks.max(ALWAYS_MAPPED))
                 .map_err(|_| PassphraseError::NoMemory)?;
             self.memory.resize(blocks, Block::new());
         }

@@ -15,7 +15,7 @@ fn both_are_asked_for_and_both_have_to_be_right() {
     on_a_bare_host(|_| {
         let (host, app) = host("[prompt]\ntries = 1\n");
         app.wait_for_room(10);
-        let (code, wrong) = (app.code(), app.wrong_code());
+        let (code, wrong) = (app.code_of(app.step()), app.wrong_code());
         let mut refused = Vec::new();
         for answers in [[WRONG, &code], [WRONG, &wrong], [RIGHT, &wrong]] {
             let seen = host.login("alice", &answers);
@@ -106,7 +106,7 @@ fn a_passphrase_that_is_changed_while_the_prompt_is_open_counts_as_it_is_now() {
         let script = |typed: &str| {
             format!(
                 "user alice\nset rhost {RHOST}\nanswer text {typed}\ndo run {change}\nanswer text {}\nauthenticate\n",
-                app.code()
+                app.code_of(app.step())
             )
         };
         let seen = host.play(&script(RIGHT));
@@ -136,7 +136,7 @@ fn a_cheap_hash_is_made_anew_at_the_next_login_and_nothing_else_changes() {
         host.configure(&with_courier("[prompt]\ntries = 1\n"));
         let before = fs::read_to_string(host.record_path("alice")).unwrap();
         for answers in [
-            [WRONG.to_owned(), app.code()],
+            [WRONG.to_owned(), app.code_of(app.step())],
             [RIGHT.to_owned(), app.wrong_code()],
         ] {
             let seen = host.login("alice", &answers);
@@ -146,7 +146,7 @@ fn a_cheap_hash_is_made_anew_at_the_next_login_and_nothing_else_changes() {
             fs::read_to_string(host.record_path("alice")).unwrap(),
             before
         );
-        let seen = host.login("alice", &[RIGHT, &app.code()]);
+        let seen = host.login("alice", &[RIGHT, &app.code_of(app.step())]);
         assert_eq!(seen.ids(), ["MFA-1004", "MFA-2001", "MFA-3064"], "{seen}");
         let new = kept(&host, "alice");
         assert!(new.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{new}");
@@ -170,7 +170,8 @@ fn what_hinders_a_new_hash_hinders_no_login() {
         host.configure(&with_courier(dear));
         let users = host.path("lib/users").display().to_string();
         let mut holder = Command::new("flock")
-            .args([users.as_str(), "sleep", "5"])
+            // Without -o the lock would be the sleeping one's as well.
+            .args(["-o", users.as_str(), "sleep", "5"])
             .spawn()
             .unwrap();
         let held = || {
@@ -183,7 +184,7 @@ fn what_hinders_a_new_hash_hinders_no_login() {
         while !held() {
             std::thread::yield_now();
         }
-        let seen = host.login("alice", &[RIGHT, &app.code()]);
+        let seen = host.login("alice", &[RIGHT, &app.code_of(app.step())]);
         assert_eq!(
             (seen.result(), seen.ids()),
             (SUCCESS, vec!["MFA-1004", "MFA-2001"])
@@ -230,7 +231,7 @@ fn hashes_that_no_host_should_compute_let_nobody_in_and_are_named() {
         ] {
             assert_ne!(text, sound);
             overwrite(&host.record_path("alice"), text.as_bytes());
-            let seen = host.login("alice", &[RIGHT, &app.code()]);
+            let seen = host.login("alice", &[RIGHT, &app.code_of(app.step())]);
             assert_eq!(seen.result(), UNAVAIL, "{seen}");
             assert_eq!(seen.prompts(), BOTH, "{seen}");
             let line = seen.only("MFA-4001");
@@ -240,7 +241,11 @@ fn hashes_that_no_host_should_compute_let_nobody_in_and_are_named() {
             assert!(!line.text.contains(&salt), "{seen}");
         }
         overwrite(&host.record_path("alice"), sound.as_bytes());
-        assert_eq!(host.login("alice", &[RIGHT, &app.code()]).result(), SUCCESS);
+        assert_eq!(
+            host.login("alice", &[RIGHT, &app.code_of(app.step())])
+                .result(),
+            SUCCESS
+        );
     });
 }
 
@@ -260,14 +265,18 @@ fn answers_that_can_be_no_passphrase_are_wrong_and_nothing_is_lost() {
         ] {
             let script = format!(
                 "user alice\nset rhost {RHOST}\n{answer}\nanswer text {}\nauthenticate\n",
-                app.code()
+                app.code_of(app.step())
             );
             let seen = host.play(&script);
             assert_eq!(seen.code, Some(0), "{answer}\n{seen}");
             assert_eq!(seen.result(), AUTH_ERR, "{answer}\n{seen}");
             assert_eq!(seen.ids(), ["MFA-1004", "MFA-2111"], "{answer}\n{seen}");
         }
-        assert_eq!(host.login("alice", &[RIGHT, &app.code()]).result(), SUCCESS);
+        assert_eq!(
+            host.login("alice", &[RIGHT, &app.code_of(app.step())])
+                .result(),
+            SUCCESS
+        );
         let script = "user alice\nanswer null\nauthenticate\n";
         assert_eq!(host.play(script).ids(), ["MFA-1004", "MFA-2107"]);
     });
@@ -279,7 +288,7 @@ fn wrong_passphrases_lock_like_wrong_codes_do() {
         let limits = "[lockout]\nafter = 2\n[throttle]\nmax_failures = 100\n";
         let (host, app) = host(&format!("[prompt]\ntries = 1\n{limits}"));
         app.wait_for_room(10);
-        let code = app.code();
+        let code = app.code_of(app.step());
         host.login("alice", &[WRONG, &code]);
         let seen = host.login("alice", &[WRONG, &code]);
         assert_eq!(seen.ids(), ["MFA-1004", "MFA-2111", "MFA-2204"], "{seen}");
