@@ -528,7 +528,7 @@ fn keys_of_a_later_feature_do_no_harm() {
     on_a_bare_host(|_| {
         let host = PamHost::new();
         let app = host.enroll("alice");
-        host.configure("[prompt]\ntries = 1\n[passphrase]\nmin_length = 14\nclasses = [\"upper\", \"digit\"]\n");
+        host.configure("[prompt]\ntries = 1\n[seal]\ncredential = \"mfa\"\n");
         let checked = host.admin(&["config", "check"]).expect_success();
         let said = format!("{}{}", checked.stdout, checked.stderr);
         assert!(
@@ -544,10 +544,10 @@ fn keys_of_a_later_feature_do_no_harm() {
             .collect();
         assert_eq!(said.len(), 1, "one line says so\n{seen}");
         assert!(
-            said[0].text.contains("[passphrase]") && said[0].priority == NOTICE,
+            said[0].text.contains("[seal]") && said[0].priority == NOTICE,
             "{seen}"
         );
-        host.configure("[prompt]\ntries = 1\n[passphrase]\nmin_length = \"long\"\n");
+        host.configure("[prompt]\ntries = 1\n[seal]\ncredential = 7\n");
         let seen = host.login::<&str>("alice", &[]);
         assert_eq!(seen.result(), UNAVAIL, "it is checked all the same\n{seen}");
         assert!(seen.prompts().is_empty());

@@ -29,7 +29,7 @@ fn change(host: &PamHost, user: &str, answers: &[&str]) -> Seen {
 fn a_person_changes_the_passphrase_and_logs_in_with_the_new_one() {
     on_a_bare_host(|_| {
         let (host, app) = host("[prompt]\ntries = 1\n");
-        app.wait_for_room(10);
+        app.wait_for_room(8);
         let before = fs::read_to_string(host.record_path("alice")).unwrap();
         let old = kept(&host, "alice");
         let seen = change(&host, "alice", &[RIGHT, NEW, NEW]);

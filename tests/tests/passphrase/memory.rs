@@ -62,7 +62,7 @@ fn a_host_program_without_memory_refuses_and_lives() {
     on_a_bare_host(|_| {
         let costly = "[prompt]\ntries = 2\n[passphrase]\nmemory = 262144\npasses = 1\n";
         let (host, app) = host(costly);
-        app.wait_for_room(10);
+        app.wait_for_room(8);
         for user in ["alice", "nobody-here"] {
             let script = login_script(
                 user,

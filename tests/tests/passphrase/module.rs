@@ -14,7 +14,7 @@ use crate::{BOTH, PASSPHRASE, RIGHT, WRONG, host, kept, set, with_courier};
 fn both_are_asked_for_and_both_have_to_be_right() {
     on_a_bare_host(|_| {
         let (host, app) = host("[prompt]\ntries = 1\n");
-        app.wait_for_room(10);
+        app.wait_for_room(8);
         let (code, wrong) = (app.code_of(app.step()), app.wrong_code());
         let mut refused = Vec::new();
         for answers in [[WRONG, &code], [WRONG, &wrong], [RIGHT, &wrong]] {
@@ -99,7 +99,7 @@ fn nobody_is_let_by_without_the_passphrase() {
 fn a_passphrase_that_is_changed_while_the_prompt_is_open_counts_as_it_is_now() {
     on_a_bare_host(|_| {
         let (host, app) = host("[prompt]\ntries = 1\n");
-        app.wait_for_room(10);
+        app.wait_for_room(8);
         let new = "an-entirely-different-fox";
         let admin = host.admin_command("passphrase set alice -");
         let change = format!("printf {new} | {admin}");
@@ -130,7 +130,7 @@ fn a_cheap_hash_is_made_anew_at_the_next_login_and_nothing_else_changes() {
     on_a_bare_host(|_| {
         let cheap = "[prompt]\ntries = 1\n[passphrase]\nmemory = 7168\npasses = 1\n";
         let (host, app) = host(cheap);
-        app.wait_for_room(15);
+        app.wait_for_room(8);
         let old = kept(&host, "alice");
         assert!(old.starts_with("$argon2id$v=19$m=7168,t=1,p=1$"), "{old}");
         host.configure(&with_courier("[prompt]\ntries = 1\n"));
@@ -164,7 +164,7 @@ fn what_hinders_a_new_hash_hinders_no_login() {
         let cheap = "[prompt]\ntries = 1\n[passphrase]\nmemory = 7168\npasses = 1\n";
         let (host, app) = host(cheap);
         let dear = "[prompt]\ntries = 1\n[passphrase]\nmemory = 8192\n";
-        app.wait_for_room(15);
+        app.wait_for_room(8);
         let old = kept(&host, "alice");
         // Somebody holds the lock on records for longer than a login waits.
         host.configure(&with_courier(dear));
@@ -208,7 +208,7 @@ fn what_hinders_a_new_hash_hinders_no_login() {
 fn hashes_that_no_host_should_compute_let_nobody_in_and_are_named() {
     on_a_bare_host(|_| {
         let (host, app) = host("[prompt]\ntries = 1\n");
-        app.wait_for_room(20);
+        app.wait_for_room(8);
         let sound = fs::read_to_string(host.record_path("alice")).unwrap();
         let hash = kept(&host, "alice");
         let salt = hash.split('$').nth(4).unwrap().to_owned();
@@ -253,7 +253,7 @@ fn hashes_that_no_host_should_compute_let_nobody_in_and_are_named() {
 fn answers_that_can_be_no_passphrase_are_wrong_and_nothing_is_lost() {
     on_a_bare_host(|_| {
         let (host, app) = host("[prompt]\ntries = 1\n[throttle]\nmax_failures = 100\n");
-        app.wait_for_room(20);
+        app.wait_for_room(8);
         for answer in [
             "answer repeat x 10485760".to_owned(),
             "answer hex fffe20736563726574".to_owned(),
@@ -287,7 +287,7 @@ fn wrong_passphrases_lock_like_wrong_codes_do() {
     on_a_bare_host(|_| {
         let limits = "[lockout]\nafter = 2\n[throttle]\nmax_failures = 100\n";
         let (host, app) = host(&format!("[prompt]\ntries = 1\n{limits}"));
-        app.wait_for_room(10);
+        app.wait_for_room(8);
         let code = app.code_of(app.step());
         host.login("alice", &[WRONG, &code]);
         let seen = host.login("alice", &[WRONG, &code]);
