@@ -79,6 +79,9 @@ pub(crate) enum Command {
     /// Recovery codes
     #[command(subcommand, arg_required_else_help = true)]
     Recovery(RecoveryCommand),
+    /// Passphrases, where a service asks for one before the code
+    #[command(subcommand, arg_required_else_help = true)]
+    Passphrase(PassphraseCommand),
     /// Codes, for scripts
     #[command(subcommand, arg_required_else_help = true)]
     Code(CodeCommand),
@@ -511,6 +514,31 @@ pub(crate) enum RecoveryCommand {
     },
     /// Show how many codes are left
     Status(NameArgs),
+}
+
+/// `passphrase`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PassphraseCommand {
+    /// Set a passphrase, typed twice or from standard input
+    Set {
+        /// Whose
+        #[arg(value_parser = name)]
+        name: String,
+        /// Where the value does not belong.
+        #[arg(value_name = "VALUE", hide = true, value_parser = standard_input, allow_hyphen_values = true)]
+        value: Option<()>,
+    },
+    /// Show since when there is one, and what its hash costs
+    Status(NameArgs),
+    /// Remove it: services that ask for one refuse the user then
+    Remove {
+        /// Whose
+        #[arg(value_parser = name)]
+        name: String,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// `code`.

@@ -162,6 +162,16 @@ const EXPLANATIONS: &[(&str, &str, &str)] = &[
         "see that mfa-admin, the module and the courier are of one release",
     ),
     (
+        "unfit",
+        "a new passphrase is not good enough",
+        "see [passphrase] of mfa.toml; this is no answer to a message",
+    ),
+    (
+        "words",
+        "the list of refused words can't be used",
+        "see `[passphrase] refused` of mfa.toml: a file of root's, at most 64 MiB",
+    ),
+    (
         "privileges",
         "the courier could not give up its privileges, and did nothing",
         "see `[courier] user` of mfa.toml, and what confines this session (containers, seccomp)",

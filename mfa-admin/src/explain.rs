@@ -348,6 +348,7 @@ fn request(arguments: &ExplainArgs, account: Option<Account>) -> LoginRequest {
         tty: None,
         remote_user: None,
         nullok: false,
+        passphrase: false,
         log_unknown_names: false,
         caller: Caller { uid: 0, euid: 0 },
     }
@@ -381,7 +382,8 @@ fn walk_login(context: &Context<'_>, ground: &Ground, request: &LoginRequest, wa
             let (word, message) = denial(reason, request, record.as_ref(), channels);
             walk.stop("policy", Prediction::Deny, word, message);
         }
-        Decision::Skip(reason) => {
+        // The second one with the argument `passphrase` alone, which is told apart.
+        Decision::Skip(reason) | Decision::Passphrase(reason) => {
             let (word, message) = skip(reason);
             walk.stop("policy", Prediction::Skip, word, message);
         }
@@ -395,6 +397,7 @@ fn walk_login(context: &Context<'_>, ground: &Ground, request: &LoginRequest, wa
             walk.methods = usable;
         }
     }
+    describe_passphrase(ground, request, record.as_ref(), walk);
     let account = policy::decide_account(config, request, record.as_ref(), *device);
     walk.account = Some(match account {
         AccountDecision::Accept => ("accept", "approved"),
@@ -408,7 +411,35 @@ fn walk_login(context: &Context<'_>, ground: &Ground, request: &LoginRequest, wa
     }
     walk.note(
         "service",
-        "without the module argument nullok; `mfa-admin doctor` says what the service's stack makes of it",
+        "without the module arguments nullok and passphrase; `mfa-admin doctor` says what the service's stack makes of it",
+    );
+}
+
+/// What the module argument `passphrase` would change.
+fn describe_passphrase(
+    ground: &Ground,
+    request: &LoginRequest,
+    record: Option<&UserRecord>,
+    walk: &mut Walk,
+) {
+    let request = LoginRequest {
+        passphrase: true,
+        ..request.clone()
+    };
+    let config = &ground.config;
+    let channels = Channels::of(config);
+    let name = shown(&request.asked_name);
+    let message = match policy::decide(config, channels, &request, record, ground.device) {
+        Decision::Challenge(_) => "has one: it is asked for before the code".to_owned(),
+        Decision::Passphrase(_) => "has one: it alone is asked for, and lets in".to_owned(),
+        Decision::Deny(DenyReason::NoPassphrase) => {
+            format!("none: refused there; `mfa-admin passphrase set {name}` sets one")
+        }
+        Decision::Deny(_) | Decision::Skip(_) => "asked for, and refused there as well".to_owned(),
+    };
+    walk.note(
+        "phrase",
+        format!("where a service has `passphrase`: {message}"),
     );
 }
 
@@ -613,6 +644,10 @@ fn denial(
             format!(
                 "not assigned to this host; `mfa-admin device assign {name} this`, run on it, does that"
             ),
+        ),
+        DenyReason::NoPassphrase => (
+            "no_passphrase",
+            format!("no passphrase; `mfa-admin passphrase set {name}` sets one"),
         ),
         DenyReason::NotEnrolled => {
             let methods = record.map_or(&[][..], |record| &record.methods);

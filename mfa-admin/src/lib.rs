@@ -22,6 +22,7 @@ mod init;
 mod notice;
 mod notify;
 mod output;
+mod passphrase;
 pub mod probe;
 mod qr;
 mod record_view;
@@ -81,6 +82,7 @@ fn run(cli: &Cli, output: &Output) -> Result<Reply, Failure> {
         Command::Token(command) => token::run(&context, command),
         Command::Device(command) => device::run(&context, command),
         Command::Recovery(command) => recovery::run(&context, command),
+        Command::Passphrase(command) => passphrase::run(&context, command),
         Command::State(command) => state::run(&context, command),
         Command::Code(command) => code::run(&context, command),
         Command::Credential(command) => credential::run(&context, command),

@@ -33,6 +33,7 @@ pub(crate) fn record(record: &UserRecord, here: Option<DeviceId>) -> Value {
     put("apps", apps(record, None));
     put("tokens", crate::token::documents(record, None));
     put("recovery", recovery(record));
+    put("passphrase", passphrase(record));
     Value::Object(document)
 }
 
@@ -96,6 +97,19 @@ pub(crate) fn recovery(record: &UserRecord) -> Value {
             "set": set.set.get(),
             "generated": generated(set),
             "codes": set.hashes.len(),
+        })
+    })
+}
+
+/// What a passphrase's hash costs and since when it is there, without the hash; null where there is none.
+pub(crate) fn passphrase(record: &UserRecord) -> Value {
+    record.passphrase.as_ref().map_or(Value::Null, |kept| {
+        let cost = kept.hash.cost();
+        json!({
+            "changed": kept.changed.as_ref().map(ToString::to_string),
+            "memory": cost.memory,
+            "passes": cost.passes,
+            "lanes": cost.lanes,
         })
     })
 }

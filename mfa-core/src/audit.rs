@@ -106,6 +106,8 @@ events! {
     Suspended = 2109, "suspended", Failure, Notice;
     /// The account password came as the answer.
     PasswordAsAnswer = 2110, "password_as_answer", Failure, Notice;
+    /// A wrong passphrase, whatever the code was.
+    BadPassphrase = 2111, "bad_passphrase", Failure, Notice;
     /// Too many failures in a short time.
     Throttled = 2201, "throttled", Failure, Notice;
     /// An answer while locked.
@@ -162,6 +164,14 @@ events! {
     StateClockSet = 3042, "state_clock_set", Success, Info;
     /// A password or token for the courier was kept.
     CredentialSet = 3051, "credential_set", Success, Info;
+    /// A passphrase was set by an administrator.
+    PassphraseSet = 3061, "passphrase_set", Success, Info;
+    /// A passphrase was changed by whose it is.
+    PassphraseChanged = 3062, "passphrase_changed", Success, Info;
+    /// A passphrase was removed.
+    PassphraseRemoved = 3063, "passphrase_removed", Success, Info;
+    /// A passphrase was hashed anew, with what the configuration asks for now.
+    PassphraseRehashed = 3064, "passphrase_rehashed", Success, Info;
     /// A hardware token was added.
     TokenAdded = 3071, "token_added", Success, Info;
     /// A hardware token was removed.
@@ -452,15 +462,6 @@ pub fn debug_line(hook: &str, conf: &str, code: &str) -> String {
     format!("mfa: debug hook={hook} conf={conf} code={code}")
 }
 
-/// The line of keys in `mfa.toml` whose feature is not in this release.
-#[must_use]
-pub fn not_in_this_release_line(keys: &[&str]) -> String {
-    format!(
-        "mfa: {} in mfa.toml: not in this release, and without effect",
-        quoted(&keys.join(", "), MAX_DETAIL)
-    )
-}
-
 fn head(event: Event) -> String {
     let outcome = match event.outcome() {
         Outcome::Success => "success",
@@ -568,6 +569,7 @@ mod tests {
             tty: Some("ssh".to_owned()),
             remote_user: None,
             nullok: false,
+            passphrase: false,
             log_unknown_names: false,
             caller: Caller { uid: 0, euid: 0 },
         }

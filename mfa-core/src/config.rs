@@ -91,7 +91,7 @@ section!(
         notices: Notices = Notices::default(),
         /// Texts.
         messages: Messages = Messages::default(),
-        /// Passphrases (later).
+        /// Passphrases.
         passphrase: Passphrase = Passphrase::default(),
         /// Where the sealing key is kept.
         seal: Seal = Seal::default(),
@@ -410,6 +410,12 @@ section!(
         min_score: Count<0, 4> = Count::fixed(3),
         /// A file of refused words.
         refused: EmptyOrPath = EmptyOrPath::default(),
+        /// KiB that a hash fills (argon2id; RFC 9106).
+        memory: Count<7168, 262_144> = Count::fixed(19_456),
+        /// Passes over them.
+        passes: Count<1, 16> = Count::fixed(2),
+        /// Lanes.
+        lanes: Count<1, 4> = Count::fixed(1),
     }
 );
 
@@ -429,19 +435,6 @@ impl Config {
     /// What is wrong, by line and column, and what to write instead.
     pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
         Ok(document::read(bytes, IgnoreUnknown::Own)?.value)
-    }
-
-    /// Keys that say something other than their default though what they are for is not in this
-    /// release: checked, and without effect.
-    #[must_use]
-    pub fn not_in_this_release(&self) -> Vec<&'static str> {
-        let defaults = Self::default();
-        let later = [("[passphrase]", self.passphrase != defaults.passphrase)];
-        later
-            .into_iter()
-            .filter(|(_, set)| *set)
-            .map(|(key, _)| key)
-            .collect()
     }
 }
 

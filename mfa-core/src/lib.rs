@@ -19,6 +19,7 @@ pub mod login;
 pub mod message;
 pub mod notice;
 pub mod otp;
+pub mod passphrase;
 pub mod policy;
 mod program;
 pub mod record;

@@ -2,13 +2,16 @@
 //! again, verify, charge or accept; and only after that say what came of it.
 
 mod account;
+mod change;
 mod judge;
+mod passphrase;
 mod recovery;
 mod token;
 
 pub use account::{
     AccountOutcome, SessionPorts, check_account, note_user, open_session, pass_by_account,
 };
+pub use change::{ChangeOutcome, change_passphrase};
 
 use crate::audit::{AuditLog, AuditTrail, Entry, Event, Severity};
 use crate::clock::Clock;
@@ -27,7 +30,10 @@ use crate::secure_file::{self, BlockError};
 use crate::store::{Store, StoreError, Subject};
 use crate::throttle::{Consequence, Verdict};
 use judge::{Delivery, Judgement};
+use passphrase::Beside;
 
+/// What is asked before the code, with the argument `passphrase`.
+pub const PASSPHRASE_PROMPT: &str = "Passphrase: ";
 /// What is asked where no code can be sent.
 pub const PROMPT: &str = "Verification code: ";
 /// What is asked where one can.
@@ -86,6 +92,9 @@ pub trait Prompt {
 
     /// Whether an answer is the account's password, as far as the host program knows it.
     fn is_password(&mut self, answer: &TypedAnswer) -> bool;
+
+    /// Says something that wants no answer. It is lost where nobody listens.
+    fn tell(&mut self, _text: &str) {}
 }
 
 /// The ports of a login.
@@ -160,6 +169,9 @@ pub fn run(
     if outcome == LoginOutcome::Refused {
         login.tell_filters();
     }
+    if outcome == LoginOutcome::Accepted {
+        login.renew_passphrase();
+    }
     let reports = login.ports.courier.finish();
     login.report_deliveries(&reports);
     outcome
@@ -203,6 +215,8 @@ struct Login<'a, 'p> {
     reference: Option<Reference>,
     /// Which counter the answer was up against, where it has one of its own.
     counter: Option<&'static str>,
+    /// The passphrase of a try, where one is asked for.
+    beside: Option<Beside>,
 }
 
 struct Reference {
@@ -228,6 +242,7 @@ impl<'a, 'p> Login<'a, 'p> {
             has_told_filters: false,
             reference: None,
             counter: None,
+            beside: request.passphrase.then(Beside::default),
         }
     }
 
@@ -255,6 +270,14 @@ impl<'a, 'p> Login<'a, 'p> {
             self.log(Event::Skipped, &entry);
             return LoginOutcome::Skipped;
         }
+        if self.request.passphrase
+            && let Ok(Some(record)) = &record
+            && let Decision::Passphrase(reason) =
+                policy::decide(config, channels, self.request, Some(record), device)
+        {
+            self.record = Some(record.clone());
+            return self.ask_for_the_passphrase_alone(subject, reason);
+        }
         self.log(Event::Challenge, &Entry::default());
         match record {
             Ok(record) => self.record = record,
@@ -270,6 +293,9 @@ impl<'a, 'p> Login<'a, 'p> {
             if self.is_unusable {
                 subject = decoy;
             }
+            if let Err(outcome) = self.ask_passphrase(attempt) {
+                return outcome;
+            }
             let (reply, length) = match self.ask(attempt) {
                 Ok(reply) => reply,
                 Err(outcome) => return outcome,
@@ -283,6 +309,9 @@ impl<'a, 'p> Login<'a, 'p> {
                 // What was judged could not be told.
                 self.store_is_unusable(&error.into());
                 subject = decoy;
+            }
+            if !matches!(reply, Reply::Wish(None)) {
+                self.check_passphrase();
             }
             let hashed = self.hash_like_a_recovery_code(&reply, length);
             if self.is_unusable {
@@ -456,7 +485,11 @@ impl<'a, 'p> Login<'a, 'p> {
             (Ok(()), Some(Delivery::Send(document))) if !self.is_unusable => {
                 return self.start(document, &entry);
             }
-            (Ok(()), Some(Delivery::Denied(reason))) => (event_of(reason), None),
+            (Ok(()), Some(Delivery::Denied(reason))) => {
+                self.start_for_nobody();
+                self.report_denied(reason, &entry);
+                return SendOutcome::NotSent;
+            }
             (Ok(()), Some(Delivery::Held(verdict))) => (event_while_held(verdict), None),
             (Ok(()), Some(Delivery::Throttled)) => (Event::SendThrottled, None),
             (Ok(()), Some(Delivery::NoAddress)) => failed("no_address"),
@@ -575,11 +608,25 @@ impl<'a, 'p> Login<'a, 'p> {
     fn judge(&mut self, subject: Subject<'_>, code: &Code, attempt: u32) -> Result<(), Noticed> {
         let mut judgement = None;
         let (setting, request, clock) = (self.setting, self.request, self.ports.clock);
+        let beside = &mut self.beside;
         let result = self.ports.store.transaction(subject, &mut |record, state| {
-            judgement = Some(judge::judge(setting, request, clock, record, state, code));
+            let judge = |state: &mut _| judge::judge(setting, request, clock, record, state, code);
+            let is_evaluated =
+                |judged: &_| !matches!(judged, Judgement::Denied(_) | Judgement::Held(_));
+            let judged = passphrase::judge_beside(
+                beside.as_mut(),
+                (setting, record, state),
+                |state| &mut state.codes,
+                judge,
+                is_evaluated,
+            );
+            judgement = Some(judged);
         });
-        self.judged(result, judgement, attempt)
-            .map_or(Err(None), |judgement| self.report(&judgement, attempt))
+        match self.judged(result, judgement, attempt) {
+            Some(Ok(judgement)) => self.report(&judgement, attempt),
+            Some(Err(wrong)) => Err(self.report_passphrase(&wrong, attempt)),
+            None => Err(None),
+        }
     }
 
     /// What an answer was judged to be, where that can be believed and is on disk; a line says so where not.
@@ -677,11 +724,7 @@ impl<'a, 'p> Login<'a, 'p> {
                 self.log(Event::ClockRollback, &by(Method::App));
                 None
             }
-            Judgement::Denied(reason) => {
-                let event = event_of(*reason);
-                self.log(event, &entry);
-                Some(event)
-            }
+            Judgement::Denied(reason) => Some(self.report_denied(*reason, &entry)),
             Judgement::Held(verdict) => {
                 let event = event_while_held(*verdict);
                 self.log(event, &entry);
@@ -701,6 +744,20 @@ impl<'a, 'p> Login<'a, 'p> {
         };
         self.tell_filters();
         Err(noticed)
+    }
+
+    /// Writes the line of somebody who is refused whatever is typed.
+    fn report_denied(&mut self, reason: DenyReason, entry: &Entry<'_>) -> Event {
+        let event = event_of(reason);
+        let reason = (reason == DenyReason::NoPassphrase).then_some("no_passphrase");
+        self.log(
+            event,
+            &Entry {
+                reason,
+                ..entry.clone()
+            },
+        );
+        event
     }
 
     /// Writes the line that existing filters read, once a login, at its first wrong answer: who guesses
@@ -818,7 +875,7 @@ fn event_of(reason: DenyReason) -> Event {
         DenyReason::Suspended => Event::Suspended,
         DenyReason::NotApproved => Event::NotApproved,
         DenyReason::WrongDevice => Event::WrongDevice,
-        DenyReason::NotEnrolled => Event::NotEnrolled,
+        DenyReason::NotEnrolled | DenyReason::NoPassphrase => Event::NotEnrolled,
     }
 }
 

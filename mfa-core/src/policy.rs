@@ -20,6 +20,8 @@ pub enum DenyReason {
     WrongDevice,
     /// Nothing that a code could be checked with.
     NotEnrolled,
+    /// No passphrase, where one is asked for.
+    NoPassphrase,
 }
 
 /// Why a user is let by without a code.
@@ -53,6 +55,8 @@ pub enum Decision {
     Deny(DenyReason),
     /// Let by.
     Skip(SkipReason),
+    /// Ask for the passphrase alone: who would be let by has nothing else to show where there is no other first factor.
+    Passphrase(SkipReason),
     /// Ask; one of these counts, and a recovery code where there are some.
     Challenge(Vec<Method>),
 }
@@ -69,9 +73,32 @@ pub enum AccountDecision {
     Accept,
 }
 
-/// Decides the auth phase. `[[rules]]` about who is asked when will come in here, between the checks of the
-/// user and the methods.
+/// Decides the auth phase. Nobody is let by where the passphrase is the first factor: whatever [`decide_code`] says of
+/// the code, it is asked for, and who has none is refused.
 pub fn decide(
+    config: &Config,
+    channels: Channels,
+    request: &LoginRequest,
+    record: Option<&UserRecord>,
+    device: DeviceId,
+) -> Decision {
+    let decision = decide_code(config, channels, request, record, device);
+    if !request.passphrase {
+        return decision;
+    }
+    let has_one = record.is_some_and(|record| record.passphrase.is_some());
+    match decision {
+        Decision::Skip(_) | Decision::Challenge(_) if !has_one => {
+            Decision::Deny(DenyReason::NoPassphrase)
+        }
+        Decision::Skip(reason) => Decision::Passphrase(reason),
+        decided => decided,
+    }
+}
+
+/// Decides about the code alone. `[[rules]]` about who is asked when will come in here, between the checks of the
+/// user and the methods.
+fn decide_code(
     config: &Config,
     channels: Channels,
     request: &LoginRequest,
@@ -199,6 +226,7 @@ mod tests {
             tty: None,
             remote_user: None,
             nullok,
+            passphrase: false,
             log_unknown_names: false,
             caller: Caller { uid: 0, euid: 0 },
         }

@@ -13,6 +13,7 @@ use crate::device::{AssignedDevice, DeviceId};
 use crate::document::node::{FromNode, Node, from_keys, one_of};
 use crate::document::{self, DocumentError, IgnoreUnknown, Wrong};
 use crate::hex;
+use crate::passphrase::PassphraseHash;
 use crate::request::UserName;
 use crate::seal::SealingKey;
 pub use token::{MAX_REMOVED_TOKENS, RemovedToken, Token};
@@ -347,6 +348,16 @@ pub struct SealedText<'a> {
     pub text: &'a mut String,
 }
 
+/// What is kept of a passphrase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeptPassphrase {
+    /// Its hash.
+    pub hash: PassphraseHash,
+    /// Since when it is this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed: Option<Datetime>,
+}
+
 /// What the administrator decides about a user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UserRecord {
@@ -383,6 +394,9 @@ pub struct UserRecord {
     /// Recovery codes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Recovery>,
+    /// A passphrase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passphrase: Option<KeptPassphrase>,
 }
 
 fn user_name<S: Serializer>(user: &UserName, serializer: S) -> Result<S::Ok, S::Error> {
@@ -392,6 +406,7 @@ fn user_name<S: Serializer>(user: &UserName, serializer: S) -> Result<S::Ok, S::
 from_keys!(Device { id, label, assigned } or default {});
 from_keys!(App { id, label, secret, algorithm, digits, period, enrolled } or default { disabled });
 from_keys!(Recovery { set, salt, hashes = some_hashes } or default { generated });
+from_keys!(KeptPassphrase { hash } or default { changed });
 from_keys!(UserRecord
     { version, user = to_user_name, approved }
     or default {
@@ -405,6 +420,7 @@ from_keys!(UserRecord
         tokens = at_most::<_, MAX_APPS>,
         removed_tokens = at_most::<_, MAX_REMOVED_TOKENS>,
         recovery,
+        passphrase,
     }
 );
 
@@ -479,6 +495,7 @@ impl UserRecord {
             tokens: Vec::new(),
             removed_tokens: Vec::new(),
             recovery: None,
+            passphrase: None,
         }
     }
 
@@ -668,7 +685,7 @@ hashes = ["00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"]
             (
                 "approved = true",
                 "aproved = true",
-                "4:1: unknown key `aproved`; write one of `version`, `user`, `approved`, `enrolled_once`, `suspended`, `methods`, `email`, `telegram`, `devices`, `apps`, `tokens`, `removed_tokens`, `recovery`, or name it in `ignore_unknown` of mfa.toml",
+                "4:1: unknown key `aproved`; write one of `version`, `user`, `approved`, `enrolled_once`, `suspended`, `methods`, `email`, `telegram`, `devices`, `apps`, `tokens`, `removed_tokens`, `recovery`, `passphrase`, or name it in `ignore_unknown` of mfa.toml",
             ),
         ] {
             assert!(EXAMPLE.contains(from));

@@ -6,7 +6,10 @@ use std::ffi::{CStr, CString, c_char, c_int, c_uint};
 
 use mfa_core::audit::Severity;
 use mfa_core::otp::TypedAnswer;
-use pam::constants::{PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON, PamFlag, PamResultCode};
+use pam::constants::{
+    PAM_CHANGE_EXPIRED_AUTHTOK, PAM_ERROR_MSG, PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON, PamFlag,
+    PamResultCode,
+};
 use pam::conv::Conv;
 use pam::items::{AuthTok, RHost, RUser, Service, Tty, User};
 use pam::module::{PamHandle, PamHooks};
@@ -19,6 +22,37 @@ unsafe extern "C" {
     fn pam_fail_delay(pamh: *mut PamHandle, microseconds: c_uint) -> c_int;
     fn pam_putenv(pamh: *mut PamHandle, name_value: *const c_char) -> c_int;
     fn pam_getenv(pamh: *mut PamHandle, name: *const c_char) -> *const c_char;
+}
+
+/// `pam_sm_chauthtok(3)` comes twice; not in pam-bindings.
+const PAM_PRELIM_CHECK: PamFlag = 0x4000;
+const PAM_UPDATE_AUTHTOK: PamFlag = 0x2000;
+
+/// What a call of `pam_sm_chauthtok` is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Whether what is needed is there.
+    Preliminary,
+    /// The change.
+    Update,
+    /// The change of what has expired, which passphrases don't.
+    Expired,
+    /// Neither: libpam does not call so.
+    Unknown,
+}
+
+impl Phase {
+    fn of(flags: PamFlag) -> Self {
+        if flags & PAM_CHANGE_EXPIRED_AUTHTOK != 0 {
+            Self::Expired
+        } else if flags & PAM_PRELIM_CHECK != 0 {
+            Self::Preliminary
+        } else if flags & PAM_UPDATE_AUTHTOK != 0 {
+            Self::Update
+        } else {
+            Self::Unknown
+        }
+    }
 }
 
 /// A handle of libpam's. Whatever it gives is copied at once: the next conversation may free it.
@@ -102,6 +136,13 @@ impl Pam<'_> {
         Some(TypedAnswer::new(answer.as_bytes().to_vec()))
     }
 
+    /// Says something that is no question. Where it can't be shown, nobody is there to read it.
+    pub(crate) fn tell(&self, text: &str) {
+        if let Ok(Some(conversation)) = self.0.get_item::<Conv<'_>>() {
+            let _ = conversation.send(PAM_ERROR_MSG, text);
+        }
+    }
+
     /// Writes a line to the host program's log.
     pub(crate) fn syslog(&self, severity: Severity, line: &str) {
         let priority = match severity {
@@ -175,7 +216,34 @@ impl PamHooks for Module {
         hooks::close_session(&mut Pam(pamh), &args)
     }
 
-    fn sm_chauthtok(pamh: &mut PamHandle, args: Vec<&CStr>, _: PamFlag) -> PamResultCode {
-        hooks::chauthtok(&mut Pam(pamh), &args)
+    fn sm_chauthtok(pamh: &mut PamHandle, args: Vec<&CStr>, flags: PamFlag) -> PamResultCode {
+        hooks::chauthtok(&mut Pam(pamh), &args, Phase::of(flags))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_of_a_change_say_what_it_is_for() {
+        const PAM_SILENT: PamFlag = 0x8000;
+        for (flags, phase) in [
+            (PAM_PRELIM_CHECK, Phase::Preliminary),
+            (PAM_PRELIM_CHECK | PAM_SILENT, Phase::Preliminary),
+            (PAM_UPDATE_AUTHTOK, Phase::Update),
+            (
+                PAM_UPDATE_AUTHTOK | PAM_CHANGE_EXPIRED_AUTHTOK,
+                Phase::Expired,
+            ),
+            (
+                PAM_PRELIM_CHECK | PAM_CHANGE_EXPIRED_AUTHTOK,
+                Phase::Expired,
+            ),
+            (0, Phase::Unknown),
+            (PAM_SILENT, Phase::Unknown),
+        ] {
+            assert_eq!(Phase::of(flags), phase, "{flags:x}");
+        }
     }
 }

@@ -3,8 +3,7 @@
 use std::ffi::CStr;
 
 use mfa_core::audit::{
-    AuditLog, AuditTrail, Entry, Event, Severity, debug_line, not_in_this_release_line,
-    unknown_argument_line,
+    AuditLog, AuditTrail, Entry, Event, Severity, debug_line, unknown_argument_line,
 };
 use mfa_core::clock::SystemClock;
 use mfa_core::config::Config;
@@ -12,16 +11,18 @@ use mfa_core::courier::Process;
 use mfa_core::hex;
 use mfa_core::host::{self, Host, HostError};
 use mfa_core::login::{
-    self, AccountOutcome, LoginOutcome, Ports, Prompt, PromptError, SessionPorts, Setting,
+    self, AccountOutcome, ChangeOutcome, LoginOutcome, Ports, Prompt, PromptError, SessionPorts,
+    Setting,
 };
 use mfa_core::otp::TypedAnswer;
 use mfa_core::policy;
 use mfa_core::request::{Caller, LoginRequest, RemoteHost, find_account};
+use mfa_core::seal::SealingKey;
 use mfa_core::secure_file::Owner;
 use pam::constants::PamResultCode;
 
 use crate::args::ModuleArgs;
-use crate::ffi::Pam;
+use crate::ffi::{Pam, Phase};
 use crate::guard;
 
 /// Names the attempt for the hooks that follow, and for whoever reads the session's environment. It is
@@ -77,10 +78,36 @@ pub(crate) fn close_session(pam: &mut Pam<'_>, args: &[&CStr]) -> PamResultCode 
     )
 }
 
-pub(crate) fn chauthtok(pam: &mut Pam<'_>, args: &[&CStr]) -> PamResultCode {
-    run("chauthtok", pam, args, PamResultCode::PAM_ABORT, |_| {
-        PamResultCode::PAM_IGNORE
-    })
+pub(crate) fn chauthtok(pam: &mut Pam<'_>, args: &[&CStr], phase: Phase) -> PamResultCode {
+    let hook: fn(&mut Visit<'_, '_>) -> PamResultCode = match phase {
+        Phase::Preliminary => |visit| {
+            if visit.is_ready_for_a_change() {
+                PamResultCode::PAM_SUCCESS
+            } else {
+                PamResultCode::PAM_TRY_AGAIN
+            }
+        },
+        Phase::Update => |visit| change_code(visit.change_passphrase()),
+        Phase::Expired => |_| PamResultCode::PAM_IGNORE,
+        Phase::Unknown => |_| PamResultCode::PAM_ABORT,
+    };
+    let args_say = args.iter().any(|word| word.to_bytes() == b"passphrase");
+    let hook = if args_say {
+        hook
+    } else {
+        |_: &mut Visit<'_, '_>| PamResultCode::PAM_IGNORE
+    };
+    run("chauthtok", pam, args, PamResultCode::PAM_ABORT, hook)
+}
+
+fn change_code(outcome: ChangeOutcome) -> PamResultCode {
+    match outcome {
+        ChangeOutcome::Changed => PamResultCode::PAM_SUCCESS,
+        ChangeOutcome::Refused => PamResultCode::PAM_AUTH_ERR,
+        ChangeOutcome::NotTaken | ChangeOutcome::Unavailable => PamResultCode::PAM_AUTHTOK_ERR,
+        ChangeOutcome::ConversationFailed => PamResultCode::PAM_CONV_ERR,
+        ChangeOutcome::Busy => PamResultCode::PAM_AUTHTOK_LOCK_BUSY,
+    }
 }
 
 fn auth_code(outcome: LoginOutcome) -> PamResultCode {
@@ -172,18 +199,11 @@ impl Visit<'_, '_> {
         trail: &mut AuditTrail,
     ) -> Result<LoginOutcome, Unusable> {
         let config = self.config(request, trail)?;
-        let later = config.not_in_this_release();
-        if !later.is_empty() {
-            self.pam
-                .syslog(Severity::Notice, &not_in_this_release_line(&later));
-        }
         let host = self.host(config, request, trail)?;
         let key = host
             .prepare_login(Owner::ROOT)
             .map_err(|error| log_host_error(self.pam, trail, &error))?;
-        let delay = host.config.prompt.fail_delay.get();
-        self.pam
-            .fail_delay(u32::try_from(delay.as_micros()).unwrap_or(u32::MAX));
+        self.delay_refusals(&host.config);
         let setting = Setting {
             config: &host.config,
             device: host.device,
@@ -202,6 +222,76 @@ impl Visit<'_, '_> {
             audit: &mut Log(self.pam),
         };
         Ok(login::run(request, &setting, &mut ports, trail))
+    }
+
+    /// Whether a passphrase could be changed; the line that says why not has been written.
+    fn is_ready_for_a_change(&mut self) -> bool {
+        let mut request = request_of(self.pam, self.args);
+        let mut trail = resumed_trail(self.pam, &request);
+        let is_ready = self.prepare(&mut request, &mut trail).is_ok();
+        self.leave_trail(&trail);
+        is_ready
+    }
+
+    fn change_passphrase(&mut self) -> ChangeOutcome {
+        let mut request = request_of(self.pam, self.args);
+        let mut trail = resumed_trail(self.pam, &request);
+        let outcome = match self.prepare(&mut request, &mut trail) {
+            Ok((host, key)) => self.change(&request, &mut trail, &host, &key),
+            Err(Unusable) => ChangeOutcome::Unavailable,
+        };
+        self.leave_trail(&trail);
+        outcome
+    }
+
+    /// What a login and a change of the passphrase need of this host.
+    fn prepare(
+        &mut self,
+        request: &mut LoginRequest,
+        trail: &mut AuditTrail,
+    ) -> Result<(Host, SealingKey), Unusable> {
+        let config = self.config(request, trail)?;
+        let host = self.host(config, request, trail)?;
+        let key = host
+            .prepare_login(Owner::ROOT)
+            .map_err(|error| log_host_error(self.pam, trail, &error))?;
+        Ok((host, key))
+    }
+
+    fn change(
+        &mut self,
+        request: &LoginRequest,
+        trail: &mut AuditTrail,
+        host: &Host,
+        key: &SealingKey,
+    ) -> ChangeOutcome {
+        self.delay_refusals(&host.config);
+        let setting = Setting {
+            config: &host.config,
+            device: host.device,
+            key,
+            channels: host.channels,
+        };
+        let mut courier = Process::new(&host.config, &self.args.conf, Owner::ROOT);
+        let mut judge = Process::new(&host.config, &self.args.conf, Owner::ROOT);
+        let mut ports = Ports {
+            prompt: &mut Conversation {
+                user: self.pam.current_user(),
+                pam: self.pam,
+            },
+            clock: &SystemClock::new(),
+            store: &host.store,
+            courier: &mut courier,
+            audit: &mut Log(self.pam),
+        };
+        login::change_passphrase(request, &setting, &mut ports, &mut judge, trail)
+    }
+
+    /// Has the host program wait after a refusal.
+    fn delay_refusals(&mut self, config: &Config) {
+        let delay = config.prompt.fail_delay.get();
+        self.pam
+            .fail_delay(u32::try_from(delay.as_micros()).unwrap_or(u32::MAX));
     }
 
     fn check_account(&mut self) -> AccountOutcome {
@@ -351,6 +441,7 @@ fn request_of(pam: &mut Pam<'_>, args: &ModuleArgs) -> LoginRequest {
         tty: items.tty.filter(|tty| !tty.is_empty()),
         remote_user: items.remote_user,
         nullok: args.nullok,
+        passphrase: args.passphrase,
         log_unknown_names: args.audit,
         caller: Caller::of_this_process(),
     }
@@ -410,5 +501,9 @@ impl Prompt for Conversation<'_, '_> {
         self.pam
             .password()
             .is_some_and(|password| answer.is_same_as(&password))
+    }
+
+    fn tell(&mut self, text: &str) {
+        self.pam.tell(text);
     }
 }

@@ -5,7 +5,10 @@ use mfa_core::config::Config;
 use super::Scope;
 use super::check::{Check, Status};
 use super::files;
+use super::pam_stack::Report;
 use super::survey::Survey;
+use super::tally::Tally;
+use crate::output::shown;
 
 impl Survey {
     /// A line for each kind of finding.
@@ -352,6 +355,34 @@ impl Survey {
             ));
         }
     }
+}
+
+/// Who is refused by services that ask for a passphrase, for want of one.
+pub(super) fn passphrases(scope: &Scope, report: &Report, without: &Tally) -> Option<Check> {
+    let asking: Vec<&str> = report
+        .services
+        .iter()
+        .filter(|service| service.passphrase)
+        .map(|service| service.name.as_str())
+        .collect();
+    if asking.is_empty() {
+        return None;
+    }
+    let services = shown(&asking.join(", "));
+    if without.is_empty() {
+        return Some(Check::ok(
+            "users.passphrase",
+            format!("Everybody has a passphrase, which is asked for by {services}."),
+        ));
+    }
+    Some(Check::warn(
+        "users.passphrase",
+        format!("Refused by {services} for want of a passphrase: {without}."),
+        format!(
+            "{}, for each who is to log in there.",
+            scope.command(&format!("passphrase set {}", without.example()))
+        ),
+    ))
 }
 
 fn plural<'a>(count: usize, one: &'a str, many: &'a str) -> &'a str {

@@ -105,6 +105,8 @@ struct Known {
     users: Vec<String>,
     /// Somebody without one.
     without_record: Option<String>,
+    /// Users with a record and without a passphrase.
+    without_passphrase: tally::Tally,
 }
 
 /// The configuration, where it can be used.
@@ -113,17 +115,6 @@ fn configuration(scope: &Scope, checks: &mut Vec<Check>) -> Option<Config> {
     match host::load_config(&scope.config, scope.owner) {
         Ok(config) => {
             checks.push(Check::ok("config", format!("{path} is right.")));
-            let later = config.not_in_this_release();
-            if !later.is_empty() {
-                checks.push(Check::warn(
-                    "config.later",
-                    format!(
-                        "{path}: not in this release, so without effect: {}.",
-                        later.join(", ")
-                    ),
-                    "Take these keys out, or leave them for the release that knows them.",
-                ));
-            }
             Some(config)
         }
         Err(error) => {
@@ -198,6 +189,11 @@ fn services(
         config: &scope.config,
     });
     let stack = report.service("sshd").cloned();
+    checks.extend(findings::passphrases(
+        scope,
+        &report,
+        &known.without_passphrase,
+    ));
     checks.extend(report.checks);
     checks.extend(sshd::check(&sshd::Question {
         binary: &scope.sshd,

@@ -77,6 +77,8 @@ pub(super) struct Survey {
     pub(super) few_codes: Tally,
     /// Whose tokens no code lets in until they are resynchronised, and how it came to that.
     pub(super) out_of_step: Tally,
+    /// Who has no passphrase, where a service asks for one.
+    pub(super) without_passphrase: Tally,
     /// Let by without a code, by `without_record = "skip"`.
     pub(super) let_by: Tally,
     /// Secrets that opened, and those that did not.
@@ -162,6 +164,7 @@ impl Surveyor<'_> {
             tty: None,
             remote_user: None,
             nullok: false,
+            passphrase: false,
             log_unknown_names: false,
             caller: Caller { uid: 0, euid: 0 },
         };
@@ -179,6 +182,9 @@ impl Surveyor<'_> {
         let Some(decision) = self.decide(record) else {
             return;
         };
+        if record.passphrase.is_none() {
+            survey.without_passphrase.add(name(&record.user));
+        }
         if matches!(
             decision,
             Decision::Challenge(_) | Decision::Deny(DenyReason::NotEnrolled)
@@ -190,11 +196,13 @@ impl Surveyor<'_> {
                 survey.ready += 1;
                 return;
             }
-            Decision::Skip(_) => &mut survey.let_by,
+            Decision::Skip(_) | Decision::Passphrase(_) => &mut survey.let_by,
             Decision::Deny(DenyReason::Suspended) => &mut survey.suspended,
             Decision::Deny(DenyReason::NotApproved) => &mut survey.unapproved,
             Decision::Deny(DenyReason::WrongDevice) => &mut survey.elsewhere,
-            Decision::Deny(DenyReason::NotEnrolled | DenyReason::UnknownUser) => {
+            Decision::Deny(
+                DenyReason::NotEnrolled | DenyReason::UnknownUser | DenyReason::NoPassphrase,
+            ) => {
                 if record.methods.iter().all(|method| !method.is_sent()) {
                     &mut survey.without_app
                 } else {

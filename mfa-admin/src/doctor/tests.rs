@@ -239,21 +239,6 @@ fn a_wrong_configuration_is_named_by_line_and_the_rest_goes_on() {
 }
 
 #[test]
-fn keys_of_later_releases_are_a_warning() {
-    let trial = Trial::new();
-    trial.edit(
-        "mfa.toml",
-        "version = 1",
-        "version = 1\n[passphrase]\nmin_length = 14",
-    );
-    trial.expect(
-        "config.later",
-        Status::Warn,
-        "not in this release, so without effect: [passphrase]",
-    );
-}
-
-#[test]
 fn modes_and_links_in_the_store_are_found_with_the_command_that_mends_them() {
     let trial = Trial::new();
     trial.set_mode("store/users/root.toml", 0o640);

@@ -230,6 +230,9 @@ fn record_lines(
     push_apps(&mut lines, record, state.map(|(state, _)| state));
     push_tokens(&mut lines, record, state.map(|(state, _)| state));
     lines.push("Recovery", &recovery_line(record, recovery));
+    if let Some(kept) = &record.passphrase {
+        lines.push("Passphrase", &crate::passphrase::line(kept, config));
+    }
     push_logins(&mut lines, state);
     lines
 }

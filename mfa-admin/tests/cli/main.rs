@@ -18,6 +18,7 @@ mod host;
 mod initialising;
 mod interface;
 mod notices;
+mod passphrases;
 mod recovery;
 mod seal;
 mod states;

@@ -76,7 +76,9 @@ pub(super) fn standing<'a>(
         (Decision::Challenge(methods), Some(record)) => Ok((record, methods)),
         (Decision::Deny(reason), _) => Err(reason),
         // Who would now be let by was asked when the prompt was shown, and lost the record since.
-        (Decision::Skip(_) | Decision::Challenge(_), _) => Err(DenyReason::NotEnrolled),
+        (Decision::Skip(_) | Decision::Passphrase(_) | Decision::Challenge(_), _) => {
+            Err(DenyReason::NotEnrolled)
+        }
     }
 }
 

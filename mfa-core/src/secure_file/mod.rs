@@ -361,6 +361,17 @@ impl Folder {
         Ok(bytes)
     }
 
+    /// Opens a file to be read piece by piece, by whoever gives up being its owner before that. How much is in it is
+    /// the reader's to bound.
+    ///
+    /// # Errors
+    ///
+    /// It is missing or can't be trusted.
+    pub fn open_to_read(&self, name: &str, privacy: Privacy) -> Result<std::fs::File, FileError> {
+        let (fd, _) = self.open_file(name, OFlag::O_RDONLY, privacy)?;
+        Ok(fd.into())
+    }
+
     /// Reads the first bytes of a file.
     ///
     /// # Errors

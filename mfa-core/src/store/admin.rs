@@ -77,10 +77,16 @@ impl FileStore {
         }
         let text = self.to_readable_text(user, &record)?;
         self.create_state(user, &state)?;
-        self.users
-            .replace(&name, &temporary_name(user), 0o600, text.as_bytes())
-            .map_err(StoreError::from)?;
+        self.write_record(user, &text)?;
         Ok(answer)
+    }
+
+    /// Puts a record in the place of the one that is there. The caller holds the lock on the folder.
+    pub(super) fn write_record(&self, user: &UserName, text: &str) -> Result<(), StoreError> {
+        let (name, temporary) = (record_name(user), temporary_name(user));
+        Ok(self
+            .users
+            .replace(&name, &temporary, 0o600, text.as_bytes())?)
     }
 
     /// The record's text, which the module would read back the same.
