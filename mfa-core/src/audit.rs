@@ -84,6 +84,10 @@ events! {
     AcceptedWithRecoveryCode = 2002, "accepted_with_recovery_code", Success, Info;
     /// Let by without a code.
     Skipped = 2003, "skipped", Info, Info;
+    /// Let by without a code, by an administrator's bypass.
+    Bypassed = 2005, "bypassed", Info, Notice;
+    /// A right emergency code.
+    AcceptedWithEmergencyCode = 2009, "accepted_with_emergency_code", Success, Alert;
     /// A wrong code, or an answer that is none.
     BadCode = 2101, "bad_code", Failure, Notice;
     /// A code that was used before, or an earlier one.
@@ -104,6 +108,8 @@ events! {
     Suspended = 2109, "suspended", Failure, Notice;
     /// The account password came as the answer.
     PasswordAsAnswer = 2110, "password_as_answer", Failure, Notice;
+    /// A wrong emergency code, a used one, or an answer that is none.
+    BadEmergencyCode = 2112, "bad_emergency_code", Failure, Alert;
     /// Too many failures in a short time.
     Throttled = 2201, "throttled", Failure, Notice;
     /// An answer while locked.
@@ -156,6 +162,14 @@ events! {
     StateClockSet = 3042, "state_clock_set", Success, Info;
     /// A password or token for the courier was kept.
     CredentialSet = 3051, "credential_set", Success, Info;
+    /// An emergency code was made, in the place of the one before.
+    EmergencyGenerated = 3091, "emergency_generated", Success, Info;
+    /// A user was allowed in without a code for a time.
+    BypassGranted = 3092, "bypass_granted", Success, Notice;
+    /// A bypass was taken back.
+    BypassRevoked = 3093, "bypass_revoked", Success, Info;
+    /// A bypass came to its end.
+    BypassExpired = 3097, "bypass_expired", Info, Info;
     /// The store, the sealing key, or one user's part of them can't be used.
     StoreUnusable = 4001, "store_unusable", Failure, Error;
     /// The configuration can't be used.

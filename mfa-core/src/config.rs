@@ -59,6 +59,8 @@ macro_rules! section {
     };
 }
 
+pub mod emergency;
+
 section!(
     /// The whole of `mfa.toml`.
     Config {

@@ -12,6 +12,7 @@ mod critical;
 
 pub mod device;
 pub mod document;
+pub mod emergency;
 pub mod hex;
 pub mod host;
 pub mod login;

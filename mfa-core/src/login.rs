@@ -2,12 +2,14 @@
 //! again, verify, charge or accept; and only after that say what came of it.
 
 mod account;
+mod emergency;
 mod judge;
 mod recovery;
 
 pub use account::{
     AccountOutcome, SessionPorts, check_account, note_user, open_session, pass_by_account,
 };
+pub use emergency::{BreakGlass, EMERGENCY_PROMPT, check_account_in_emergency};
 
 use crate::audit::{AuditLog, AuditTrail, Entry, Event, Severity};
 use crate::clock::Clock;
@@ -85,6 +87,11 @@ pub trait Prompt {
 
     /// Whether an answer is the account's password, as far as the host program knows it.
     fn is_password(&mut self, answer: &TypedAnswer) -> bool;
+
+    /// Whether the emergency code can be asked for in the place of a code that can't be checked.
+    fn can_break_glass(&mut self) -> bool {
+        false
+    }
 }
 
 /// The ports of a login.
@@ -264,6 +271,10 @@ impl<'a, 'p> Login<'a, 'p> {
         let mut attempt = 1;
         while attempt <= config.prompt.tries.get() {
             if self.is_unusable {
+                if self.ports.prompt.can_break_glass() {
+                    // No answer can be right any more, and another question has one that can.
+                    return LoginOutcome::Unavailable;
+                }
                 subject = decoy;
             }
             let (reply, length) = match self.ask(attempt) {

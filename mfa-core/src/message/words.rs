@@ -13,6 +13,7 @@ pub(super) fn failure(event: &str) -> Option<&'static str> {
         "not_enrolled" => "the account has no second factor yet",
         "suspended" => "the account is suspended",
         "password_as_answer" => "the account's password in place of a code",
+        "bad_emergency_code" => "a wrong emergency code",
         "throttled" => "too many attempts in a short time",
         "refused_while_locked" => "an attempt while the account was locked",
         "refused_while_disabled" => "an attempt while the account was disabled",
@@ -45,6 +46,8 @@ pub(super) fn change(event: &str) -> Option<&'static str> {
         "device_assigned" => "a host was assigned",
         "device_revoked" => "a host was taken away",
         "recovery_generated" => "new recovery codes were made",
+        "bypass_granted" => "logins without a code were allowed for a time",
+        "bypass_revoked" => "a code is asked for again",
         "state_reset" => "counters and locks were reset",
         "state_clock_set" => "codes from the future were cleared",
         _ => return None,
@@ -61,6 +64,7 @@ pub(super) fn method(name: &str) -> Option<&'static str> {
         "command" => "a code that this host's own program delivered",
         "recovery" => "a recovery code",
         "emergency" => "the emergency code",
+        "bypass" => "no code: an administrator had allowed that for a time",
         _ => return None,
     })
 }
