@@ -1,10 +1,14 @@
 //! The command line.
 
+mod emergency;
+
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use mfa_core::device::{AssignedDevice, DeviceId};
 use mfa_core::record::{Algorithm, Digits, EmailAddress, Label, Method, Period};
+
+pub(crate) use emergency::{EmergencyArgs, EmergencyCommand};
 
 /// Longer than any name that the store could keep.
 const MAX_NAME: usize = 256;
@@ -82,6 +86,9 @@ pub(crate) enum Command {
     /// Trial messages, and notices that wait
     #[command(subcommand, arg_required_else_help = true)]
     Notify(NotifyCommand),
+    /// The code for the day when this host can check nobody
+    #[command(subcommand, arg_required_else_help = true)]
+    Emergency(EmergencyCommand),
 }
 
 /// `init`.

@@ -16,6 +16,7 @@ mod credential;
 mod delivery;
 mod device;
 mod doctor;
+mod emergency;
 mod error;
 mod explain;
 mod init;
@@ -72,6 +73,7 @@ fn run(cli: &Cli, output: &Output) -> Result<Reply, Failure> {
         Command::Code(command) => code::run(&context, command),
         Command::Credential(command) => credential::run(&context, command),
         Command::Notify(command) => notify::run(&context, command),
+        Command::Emergency(command) => emergency::run(&context, command),
     }
 }
 

@@ -13,6 +13,7 @@ mod courier;
 mod credentials;
 mod delivery;
 mod devices;
+mod emergency;
 mod explaining;
 mod host;
 mod initialising;
