@@ -309,6 +309,10 @@ impl Visit<'_, '_> {
     fn open_session(&mut self) {
         let mut request = request_of(self.pam, self.args);
         let mut trail = resumed_trail(self.pam, &request);
+        if self.pam.is_emergency() {
+            name_account(&mut request, &mut trail);
+            trail.user_is_known();
+        }
         if let Ok(config) = self.config(&request, &mut trail) {
             if policy::is_service_left_alone(&config, &request) {
                 return;
