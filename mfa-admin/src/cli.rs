@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bypass;
 mod emergency;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use mfa_core::device::{AssignedDevice, DeviceId};
 use mfa_core::record::{Algorithm, Digits, EmailAddress, Label, Method, Period};
 
+pub(crate) use bypass::BypassCommand;
 pub(crate) use emergency::{EmergencyArgs, EmergencyCommand};
 
 /// Longer than any name that the store could keep.
@@ -89,6 +91,9 @@ pub(crate) enum Command {
     /// The code for the day when this host can check nobody
     #[command(subcommand, arg_required_else_help = true)]
     Emergency(EmergencyCommand),
+    /// Logins without a code, for a time
+    #[command(subcommand, arg_required_else_help = true)]
+    Bypass(BypassCommand),
 }
 
 /// `init`.

@@ -365,7 +365,11 @@ fn walk_login(context: &Context<'_>, ground: &Ground, request: &LoginRequest, wa
     }
     let channels = Channels::of(config);
     describe_prompt(config, channels, walk);
-    match policy::decide(config, channels, request, record.as_ref(), *device) {
+    let now = context.unix_seconds();
+    if let Some(bypass) = record.as_ref().and_then(|record| record.bypass.as_ref()) {
+        walk.note("bypass", crate::bypass::words(bypass, now));
+    }
+    match policy::decide(config, channels, request, record.as_ref(), *device, now) {
         Decision::Deny(reason) => {
             let (word, message) = denial(reason, request, record.as_ref(), channels);
             walk.stop("policy", Prediction::Deny, word, message);
@@ -632,6 +636,10 @@ fn skip(reason: SkipReason) -> (&'static str, &'static str) {
         SkipReason::NeverEnrolled => (
             "never_enrolled",
             "never enrolled, and [enrolment] without_record = \"skip\": not asked at all",
+        ),
+        SkipReason::Bypass => (
+            "bypass",
+            "a bypass is open: not asked at all; each such login is counted and logged (MFA-2005)",
         ),
         SkipReason::Service => ("service", "[account] skip_services names this service"),
     }

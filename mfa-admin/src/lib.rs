@@ -8,6 +8,7 @@ mod app;
 mod ask;
 mod audit;
 mod base32;
+mod bypass;
 mod cli;
 mod code;
 mod config;
@@ -74,6 +75,7 @@ fn run(cli: &Cli, output: &Output) -> Result<Reply, Failure> {
         Command::Credential(command) => credential::run(&context, command),
         Command::Notify(command) => notify::run(&context, command),
         Command::Emergency(command) => emergency::run(&context, command),
+        Command::Bypass(command) => bypass::run(&context, command),
     }
 }
 

@@ -32,6 +32,17 @@ pub(crate) fn record(record: &UserRecord, here: Option<DeviceId>) -> Value {
     put("devices", devices(record, here));
     put("apps", apps(record, None));
     put("recovery", recovery(record));
+    put(
+        "bypass",
+        record.bypass.as_ref().map_or(Value::Null, |bypass| {
+            json!({
+                "granted": bypass.granted.to_string(),
+                "until": bypass.until.to_string(),
+                "reason": bypass.reason,
+                "by": bypass.by,
+            })
+        }),
+    );
     Value::Object(document)
 }
 

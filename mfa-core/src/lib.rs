@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod bypass;
 pub mod clock;
 pub mod config;
 pub mod courier;

@@ -2,6 +2,7 @@
 //! again, verify, charge or accept; and only after that say what came of it.
 
 mod account;
+mod bypass;
 mod emergency;
 mod judge;
 mod recovery;
@@ -19,7 +20,7 @@ use crate::critical::CriticalSection;
 use crate::device::DeviceId;
 use crate::notice::{self, Notices};
 use crate::otp::{Code, TypedAnswer};
-use crate::policy::{self, Decision, DenyReason};
+use crate::policy::{self, Decision, DenyReason, SkipReason};
 use crate::record::{Method, UserRecord};
 use crate::recovery::RecoveryCode;
 use crate::request::LoginRequest;
@@ -247,10 +248,15 @@ impl<'a, 'p> Login<'a, 'p> {
             (Some(user), Ok(Some(_))) => Subject::User(user),
             _ => decoy,
         };
+        let now = self.ports.clock.now().unix_seconds();
         if let Ok(record) = &record
             && let Decision::Skip(reason) =
-                policy::decide(config, channels, self.request, record.as_ref(), device)
+                policy::decide(config, channels, self.request, record.as_ref(), device, now)
+            && (reason != SkipReason::Bypass || self.pass_by(subject))
         {
+            if reason == SkipReason::Bypass {
+                return LoginOutcome::Skipped;
+            }
             let entry = Entry {
                 reason: Some(reason.as_str()),
                 ..Entry::default()
@@ -577,10 +583,16 @@ impl<'a, 'p> Login<'a, 'p> {
     /// Has a code judged, and what came of it on disk, then says so.
     fn judge(&mut self, subject: Subject<'_>, code: &Code, attempt: u32) -> Result<(), Noticed> {
         let mut judgement = None;
+        let mut has_expired = false;
         let (setting, request, clock) = (self.setting, self.request, self.ports.clock);
         let result = self.ports.store.transaction(subject, &mut |record, state| {
             judgement = Some(judge::judge(setting, request, clock, record, state, code));
+            let bypass = record.and_then(|record| record.bypass.as_ref());
+            has_expired = crate::bypass::expire(bypass, state, clock.now().unix_seconds());
         });
+        if has_expired && result.is_ok() {
+            self.tell_of_expiry();
+        }
         // An answer that has found its user's files damaged once is not judged on a decoy.
         if self.is_unusable {
             return Err(None);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use toml::value::Datetime;
 use zeroize::Zeroizing;
 
+use crate::bypass::Bypass;
 use crate::clock::rfc3339;
 use crate::device::{AssignedDevice, DeviceId};
 use crate::document::{self, DocumentError, IgnoreUnknown};
@@ -320,6 +321,9 @@ pub struct UserRecord {
     /// Recovery codes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Recovery>,
+    /// For how long no code is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bypass: Option<Bypass>,
 }
 
 fn user_name<S: Serializer>(user: &UserName, serializer: S) -> Result<S::Ok, S::Error> {
@@ -396,6 +400,7 @@ impl UserRecord {
             devices: Vec::new(),
             apps: Vec::new(),
             recovery: None,
+            bypass: None,
         }
     }
 
@@ -566,7 +571,7 @@ hashes = ["00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"]
             (
                 "approved = true",
                 "aproved = true",
-                "4:1: unknown key `aproved`; write one of `version`, `user`, `approved`, `enrolled_once`, `suspended`, `methods`, `email`, `telegram`, `devices`, `apps`, `recovery`, or name it in `ignore_unknown` of mfa.toml",
+                "4:1: unknown key `aproved`; write one of `version`, `user`, `approved`, `enrolled_once`, `suspended`, `methods`, `email`, `telegram`, `devices`, `apps`, `recovery`, `bypass`, or name it in `ignore_unknown` of mfa.toml",
             ),
         ] {
             assert!(EXAMPLE.contains(from));

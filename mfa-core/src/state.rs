@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bypass::BypassUse;
 use crate::clock::{BootId, Moment};
 use crate::document::{self, DocumentError, IgnoreUnknown, Read};
 use crate::otp::SentCode;
@@ -110,6 +111,9 @@ pub struct LoginState {
     /// Recovery codes that were used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<UsedCodes>,
+    /// What became of an administrator's bypass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bypass: Option<BypassUse>,
     /// Codes that were sent lately.
     #[serde(default)]
     pub sends: Sends,
@@ -136,6 +140,7 @@ impl Default for LoginState {
             codes: Failures::default(),
             recovery: Failures::default(),
             used: None,
+            bypass: None,
             sends: Sends::default(),
             sent: None,
             told_from: None,
@@ -537,6 +542,9 @@ mod tests {
         state.recovery = state.codes.clone();
         state.use_code(&set("00000001", 16), 15, "9f2c41d07be1");
         state.used.as_mut().unwrap().places = u16::MAX;
+        let bypass = crate::bypass::Bypass::grant(10_000_000_000, 60, "x", "root");
+        assert!(crate::bypass::expire(Some(&bypass), &mut state, u64::MAX));
+        state.bypass.as_mut().unwrap().uses = u32::MAX;
         let payload = state.to_payload().unwrap();
         // What hardware tokens are to need yet.
         assert!(

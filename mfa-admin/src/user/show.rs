@@ -48,6 +48,10 @@ pub(super) fn show(context: &Context<'_>, name: &str) -> Result<Reply, Failure> 
     let recovery = recovery.map(|(set, (state, _))| Remaining::in_state(state, set, &house.config));
     let mut document = json!({ "user": record_view::record(&record, here) });
     if let Some(keys) = document.as_object_mut() {
+        let known = state.as_ref().map(|(state, _)| state);
+        let bypass = record.bypass.as_ref();
+        let view = bypass.map(|open| crate::bypass::view(open, known, context.unix_seconds()));
+        keys.insert("bypass".to_owned(), json!(view));
         let state = state_document(state.as_ref(), codes.as_ref(), recovery.as_ref());
         keys.insert("state".to_owned(), state);
     }
@@ -55,7 +59,7 @@ pub(super) fn show(context: &Context<'_>, name: &str) -> Result<Reply, Failure> 
         &record,
         here,
         (state.as_ref(), recovery.as_ref()),
-        &house.config,
+        (&house.config, context.unix_seconds()),
     );
     if let Some(codes) = codes.filter(|codes| codes.are_of_interest(&house.config)) {
         lines.push("Codes sent", &codes.text());
@@ -201,7 +205,7 @@ fn record_lines(
     record: &UserRecord,
     here: Option<DeviceId>,
     (state, recovery): (Option<&(LoginState, Verdict)>, Option<&Remaining>),
-    config: &Config,
+    (config, now): (&Config, u64),
 ) -> Lines {
     let mut lines = Lines::default();
     lines.push("User", &shown(record.user.as_str()));
@@ -223,6 +227,9 @@ fn record_lines(
     push_devices(&mut lines, record, here, config);
     push_apps(&mut lines, record, state.map(|(state, _)| state));
     lines.push("Recovery", &recovery_line(record, recovery));
+    if let Some(bypass) = &record.bypass {
+        lines.push("Bypass", &crate::bypass::words(bypass, now));
+    }
     push_logins(&mut lines, state);
     lines
 }

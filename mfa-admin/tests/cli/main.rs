@@ -8,6 +8,7 @@
 )] // a test may
 
 mod apps;
+mod bypass;
 mod codes;
 mod courier;
 mod credentials;

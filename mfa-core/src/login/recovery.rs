@@ -81,10 +81,16 @@ impl Login<'_, '_> {
         let mut judgement = None;
         let (setting, request, clock) = (self.setting, self.request, self.ports.clock);
         let login = self.trail.login().to_owned();
+        let mut has_expired = false;
         let result = self.ports.store.transaction(subject, &mut |record, state| {
-            let judged = judge(setting, request, clock, (record, state), code, &login);
+            let judged = judge(setting, request, clock, (record, &mut *state), code, &login);
             judgement = Some(judged);
+            let bypass = record.and_then(|record| record.bypass.as_ref());
+            has_expired = crate::bypass::expire(bypass, state, clock.now().unix_seconds());
         });
+        if has_expired && result.is_ok() {
+            self.tell_of_expiry();
+        }
         if judgement.is_none() {
             // Nothing could be looked at, which is not to show in the time.
             recovery::spend();
