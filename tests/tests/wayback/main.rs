@@ -8,6 +8,7 @@
     reason = "tests fail at once"
 )]
 
+mod bypass;
 mod console;
 mod module;
 
