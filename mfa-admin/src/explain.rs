@@ -7,6 +7,7 @@ use mfa_core::clock::rfc3339;
 use mfa_core::config::{Config, First};
 use mfa_core::courier::Channels;
 use mfa_core::device::DeviceId;
+use mfa_core::emergency;
 use mfa_core::host;
 use mfa_core::login;
 use mfa_core::otp::Authenticator;
@@ -165,6 +166,9 @@ pub(crate) fn run(context: &Context<'_>, arguments: &ExplainArgs) -> Result<Repl
         let request = request(arguments, account.clone());
         walk_login(context, &ground, &request, &mut walk);
     }
+    if is_known {
+        note_emergency(context, arguments, &mut walk);
+    }
     let by = walk.methods.first().map_or("recovery", |by| by.as_str());
     let (prediction, reason) = walk.end.unwrap_or((Prediction::Challenge, by));
     let name = account.map_or_else(
@@ -195,6 +199,39 @@ pub(crate) fn run(context: &Context<'_>, arguments: &ExplainArgs) -> Result<Repl
         document,
         text(arguments, &name, &walk, prediction, reason),
     ))
+}
+
+/// Where this host can check nobody: whether there is another way in.
+fn note_emergency(context: &Context<'_>, arguments: &ExplainArgs, walk: &mut Walk) {
+    let is_unusable = matches!(walk.end, Some((Prediction::Unavailable, _)));
+    if !is_unusable || arguments.from.is_some() {
+        return;
+    }
+    let path = context.config().map_or_else(
+        |_| emergency::beside(&context.config_path),
+        |config| config.paths.emergency.as_path().to_owned(),
+    );
+    let message = match emergency::read(&path, Owner::ROOT) {
+        Ok(Some(file)) if file.code().is_some() && file.used.is_none() => {
+            let services = file.services.contains(&arguments.service);
+            let users = file.users.contains(&arguments.name);
+            if services && users {
+                format!(
+                    "at {}, the emergency code is asked for, and lets in",
+                    shown(&file.ttys.join(", "))
+                )
+            } else {
+                format!(
+                    "the emergency code lets in {} through {}, at the machine itself",
+                    shown(&file.users.join(", ")),
+                    shown(&file.services.join(", "))
+                )
+            }
+        }
+        Ok(_) => "there is no emergency code that is good".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    walk.note("console", message);
 }
 
 fn text(

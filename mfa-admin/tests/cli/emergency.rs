@@ -272,3 +272,29 @@ fn a_place_that_a_broken_configuration_can_not_name_is_warned_of() {
         "{found}"
     );
 }
+
+#[test]
+fn explain_names_the_other_way_in_where_nobody_can_be_checked() {
+    needs_root!();
+    let host = Host::enrolled("daemon");
+    let said = |line: &str| words(&host.run(line).expect(0).out);
+    host.run("emergency generate --user daemon --tty tty1")
+        .expect(0);
+    assert!(!said("explain daemon --service login").contains("emergency"));
+    fs::remove_file(host.path("seal.key")).unwrap();
+    let found = said("explain daemon --service login");
+    assert!(
+        found.contains("note console at tty1, the emergency code is asked for, and lets in"),
+        "{found}"
+    );
+    let found = said("explain daemon --service sshd");
+    assert!(
+        found.contains("the emergency code lets in daemon through login"),
+        "{found}"
+    );
+    assert!(!said("explain daemon --service login --from 203.0.113.7").contains("emergency"));
+    fs::remove_file(host.path("emergency.toml")).unwrap();
+    assert!(
+        said("explain daemon --service login").contains("there is no emergency code that is good")
+    );
+}

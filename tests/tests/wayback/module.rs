@@ -25,8 +25,12 @@ fn the_account_phase_believes_the_handle_and_nothing_else() {
     on_a_bare_host(|_| {
         let (host, code) = broken();
         let all = format!("answer text {code}\nauthenticate\nacct_mgmt\nsetcred\nopen_session\n");
-        let seen = host.play(&console("root", &all));
+        let seen = host
+            .player()
+            .options(&["--check"])
+            .play(&console("root", &all));
         assert_eq!(seen.results(), [SUCCESS; 4], "{seen}");
+        assert!(seen.starting("CHANGED").is_empty(), "{seen}");
         assert_eq!(seen.prompts(), [EMERGENCY], "{seen}");
         assert_eq!(seen.only("MFA-2009").priority, ALERT, "{seen}");
         // Neither without it, nor for somebody else, nor once another login has begun on the same handle.
