@@ -127,41 +127,52 @@ impl Store for Quick<'_> {
 }
 
 #[test]
-fn one_that_is_taken_back_before_it_is_counted_lets_nobody_in() {
-    let scene = with_bypass(HOUR);
-    let before = scene.shelf.record.borrow().clone();
-    scene.change(|record| record.bypass = None);
-    let quick = Quick {
-        before,
-        shelf: &scene.shelf,
-    };
-    let mut person = Person {
-        answers: vec![says(EARLIER.1)].into(),
-        prompts: Vec::new(),
-    };
-    let mut lines = Lines::default();
-    let mut trail = AuditTrail::new(&scene.request, "9f2c41d07be1".to_owned(), 0);
-    let setting = Setting {
-        config: &scene.config,
-        device: here(),
-        key: &scene.key,
-        channels: Channels::of(&scene.config),
-    };
-    let mut messenger = Messenger {
-        post: &scene.post,
-        started: Vec::new(),
-    };
-    let mut ports = Ports {
-        prompt: &mut person,
-        clock: &scene.watch,
-        store: &quick,
-        courier: &mut messenger,
-        audit: &mut lines,
-    };
-    let outcome = run(&scene.request, &setting, &mut ports, &mut trail);
-    assert_eq!(outcome, LoginOutcome::Accepted);
-    assert_eq!(person.prompts.len(), 1);
-    assert!(lines.0.iter().all(|line| !line.contains("MFA-2005")));
+fn it_is_decided_again_before_it_is_counted() {
+    let taken_back: Change = |record| record.bypass = None;
+    let suspended: Change = |record| record.suspended = "left".to_owned();
+    for (change, outcome) in [
+        (taken_back, LoginOutcome::Accepted),
+        (suspended, LoginOutcome::Refused),
+    ] {
+        let mut scene = with_bypass(HOUR);
+        scene.config.prompt.tries = crate::config::Count::new(1).unwrap();
+        let before = scene.shelf.record.borrow().clone();
+        scene.change(change);
+        let quick = Quick {
+            before,
+            shelf: &scene.shelf,
+        };
+        let mut person = Person {
+            answers: vec![says(EARLIER.1)].into(),
+            prompts: Vec::new(),
+        };
+        let mut lines = Lines::default();
+        let mut trail = AuditTrail::new(&scene.request, "9f2c41d07be1".to_owned(), 0);
+        let setting = Setting {
+            config: &scene.config,
+            device: here(),
+            key: &scene.key,
+            channels: Channels::of(&scene.config),
+        };
+        let mut messenger = Messenger {
+            post: &scene.post,
+            started: Vec::new(),
+        };
+        let mut ports = Ports {
+            prompt: &mut person,
+            clock: &scene.watch,
+            store: &quick,
+            courier: &mut messenger,
+            audit: &mut lines,
+        };
+        assert_eq!(
+            run(&scene.request, &setting, &mut ports, &mut trail),
+            outcome
+        );
+        assert_eq!(person.prompts.len(), 1);
+        assert!(lines.0.iter().all(|line| !line.contains("MFA-2005")));
+        assert_eq!(uses(&scene), None);
+    }
 }
 
 #[test]
