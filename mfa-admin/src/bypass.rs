@@ -51,7 +51,8 @@ fn grant(context: &Context<'_>, name: &str, length: u64, reason: &str) -> Result
         ..Entry::default()
     };
     context.log_change(Event::BypassGranted, Some(&user), &entry);
-    let told = format!("until {}: {reason}", moment(&until));
+    // The reason is for administrators.
+    let told = format!("until {}", moment(&until));
     let change = Change::of(Event::BypassGranted).detail(&told);
     notice::tell(context, &house.config, &[&record], change);
     mind_who_may_not(context, &house, &record);

@@ -330,3 +330,40 @@ fn one_damaged_record_keeps_no_other_bypass_from_being_listed_or_cleared() {
         run.err
     );
 }
+
+#[test]
+fn the_user_is_told_of_a_grant_and_of_its_end_by_hand_and_not_why() {
+    needs_root!();
+    let host = Host::delivering("daemon");
+    for (line, event) in [
+        (
+            "bypass grant daemon --for 1h --reason lost_phone",
+            "bypass_granted",
+        ),
+        ("bypass revoke daemon", "bypass_revoked"),
+    ] {
+        host.run(line).expect(0);
+        let notices = host.notices();
+        assert_eq!(notices.len(), 1, "{line}: {notices:?}");
+        assert_eq!(
+            (&notices[0]["kind"], &notices[0]["event"]),
+            (&json!("change"), &json!(event))
+        );
+        assert_eq!(notices[0]["to"], "daemon@example.com");
+        let detail = notices[0]["detail"].as_str().unwrap_or_default();
+        assert_eq!(
+            detail.starts_with("until 20"),
+            event == "bypass_granted",
+            "{detail}"
+        );
+        assert!(
+            !notices[0].to_string().contains("lost phone"),
+            "{notices:?}"
+        );
+        host.forget_notices();
+    }
+    host.run("bypass grant daemon --for 25h --reason x")
+        .expect(2);
+    host.run("bypass list").expect(0);
+    assert!(host.notices().is_empty());
+}

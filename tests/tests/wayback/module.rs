@@ -1,6 +1,7 @@
 //! The emergency code through libpam, where a test sees every hook.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use mfa_tests::on_a_bare_host;
 use mfa_tests::pam_host::{ALERT, PERM_DENIED, PamHost, SUCCESS, UNAVAIL};
@@ -107,7 +108,7 @@ fn what_is_asked_and_how_long_it_takes_does_not_tell_who_is_named() {
 }
 
 #[test]
-fn a_program_that_is_not_roots_and_a_name_service_that_fails_are_no_emergency() {
+fn who_runs_a_program_as_somebody_else_is_never_asked() {
     on_a_bare_host(|_| {
         let (host, code) = broken();
         let script = console(
@@ -124,6 +125,22 @@ fn a_program_that_is_not_roots_and_a_name_service_that_fails_are_no_emergency() 
             &format!("answer text {code}\nauthenticate\n"),
         ));
         assert_eq!(seen.result(), SUCCESS, "{seen}");
+    });
+}
+
+#[test]
+fn a_name_service_that_can_not_answer_is_no_emergency() {
+    on_a_bare_host(|_| {
+        let host = PamHost::new();
+        host.admin(&["emergency", "generate"]).expect_success();
+        fs::rename("/etc/passwd", "/etc/passwd-away").unwrap();
+        // ELOOP: what a directory that is down looks like to getpwnam_r.
+        symlink("passwd", "/etc/passwd").unwrap();
+        let seen = host.play(&console("root", "authenticate\n"));
+        fs::rename("/etc/passwd-away", "/etc/passwd").unwrap();
+        assert_eq!(seen.result(), UNAVAIL, "{seen}");
+        assert_eq!(seen.ids(), ["MFA-4006"], "{seen}");
+        assert!(seen.prompts().is_empty(), "{seen}");
     });
 }
 
