@@ -1,10 +1,16 @@
 //! The command line.
 
+mod bypass;
+mod emergency;
+
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use mfa_core::device::{AssignedDevice, DeviceId};
 use mfa_core::record::{Algorithm, Digits, EmailAddress, Label, Method, Period};
+
+pub(crate) use bypass::BypassCommand;
+pub(crate) use emergency::{EmergencyArgs, EmergencyCommand};
 
 /// Longer than any name that the store could keep.
 const MAX_NAME: usize = 256;
@@ -94,6 +100,12 @@ pub(crate) enum Command {
     /// The key that seals the secrets
     #[command(subcommand, arg_required_else_help = true)]
     Seal(SealCommand),
+    /// The code for the day when this host can check nobody
+    #[command(subcommand, arg_required_else_help = true)]
+    Emergency(EmergencyCommand),
+    /// Logins without a code, for a time
+    #[command(subcommand, arg_required_else_help = true)]
+    Bypass(BypassCommand),
 }
 
 /// `init`.

@@ -7,6 +7,7 @@ use mfa_core::clock::rfc3339;
 use mfa_core::config::{Config, First};
 use mfa_core::courier::Channels;
 use mfa_core::device::DeviceId;
+use mfa_core::emergency;
 use mfa_core::host;
 use mfa_core::hotp::Hotp;
 use mfa_core::login;
@@ -176,6 +177,9 @@ pub(crate) fn run(context: &Context<'_>, arguments: &ExplainArgs) -> Result<Repl
         let request = request(arguments, account.clone());
         walk_login(context, &ground, &request, &mut walk);
     }
+    if is_known {
+        note_emergency(context, arguments, &mut walk);
+    }
     let by = walk.methods.first().map_or("recovery", |by| by.as_str());
     let (prediction, reason) = walk.end.unwrap_or((Prediction::Challenge, by));
     let name = account.map_or_else(
@@ -206,6 +210,39 @@ pub(crate) fn run(context: &Context<'_>, arguments: &ExplainArgs) -> Result<Repl
         document,
         text(arguments, &name, &walk, prediction, reason),
     ))
+}
+
+/// Where this host can check nobody: whether there is another way in.
+fn note_emergency(context: &Context<'_>, arguments: &ExplainArgs, walk: &mut Walk) {
+    let is_unusable = matches!(walk.end, Some((Prediction::Unavailable, _)));
+    if !is_unusable || arguments.from.is_some() {
+        return;
+    }
+    let path = context.config().map_or_else(
+        |_| emergency::beside(&context.config_path),
+        |config| config.paths.emergency.as_path().to_owned(),
+    );
+    let message = match emergency::read(&path, Owner::ROOT) {
+        Ok(Some(file)) if file.code().is_some() && file.used.is_none() => {
+            let services = file.services.contains(&arguments.service);
+            let users = file.users.contains(&arguments.name);
+            if services && users {
+                format!(
+                    "at {}, the emergency code is asked for, and lets in",
+                    shown(&file.ttys.join(", "))
+                )
+            } else {
+                format!(
+                    "the emergency code lets in {} through {}, at the machine itself",
+                    shown(&file.users.join(", ")),
+                    shown(&file.services.join(", "))
+                )
+            }
+        }
+        Ok(_) => "there is no emergency code that is good".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    walk.note("console", message);
 }
 
 fn text(
@@ -377,7 +414,11 @@ fn walk_login(context: &Context<'_>, ground: &Ground, request: &LoginRequest, wa
     }
     let channels = Channels::of(config);
     describe_prompt(config, channels, walk);
-    match policy::decide(config, channels, request, record.as_ref(), *device) {
+    let now = context.unix_seconds();
+    if let Some(bypass) = record.as_ref().and_then(|record| record.bypass.as_ref()) {
+        walk.note("bypass", crate::bypass::words(bypass, now));
+    }
+    match policy::decide(config, channels, request, record.as_ref(), *device, now) {
         Decision::Deny(reason) => {
             let (word, message) = denial(reason, request, record.as_ref(), channels);
             walk.stop("policy", Prediction::Deny, word, message);
@@ -397,7 +438,7 @@ fn walk_login(context: &Context<'_>, ground: &Ground, request: &LoginRequest, wa
             walk.methods = usable;
         }
     }
-    describe_passphrase(ground, request, record.as_ref(), walk);
+    describe_passphrase(ground, request, (record.as_ref(), now), walk);
     let account = policy::decide_account(config, request, record.as_ref(), *device);
     walk.account = Some(match account {
         AccountDecision::Accept => ("accept", "approved"),
@@ -419,7 +460,7 @@ fn walk_login(context: &Context<'_>, ground: &Ground, request: &LoginRequest, wa
 fn describe_passphrase(
     ground: &Ground,
     request: &LoginRequest,
-    record: Option<&UserRecord>,
+    (record, now): (Option<&UserRecord>, u64),
     walk: &mut Walk,
 ) {
     let request = LoginRequest {
@@ -429,7 +470,7 @@ fn describe_passphrase(
     let config = &ground.config;
     let channels = Channels::of(config);
     let name = shown(&request.asked_name);
-    let message = match policy::decide(config, channels, &request, record, ground.device) {
+    let message = match policy::decide(config, channels, &request, record, ground.device, now) {
         Decision::Challenge(_) => "has one: it is asked for before the code".to_owned(),
         Decision::Passphrase(_) => "has one: it alone is asked for, and lets in".to_owned(),
         Decision::Deny(DenyReason::NoPassphrase) => {
@@ -690,6 +731,10 @@ fn skip(reason: SkipReason) -> (&'static str, &'static str) {
         SkipReason::NeverEnrolled => (
             "never_enrolled",
             "never enrolled, and [enrolment] without_record = \"skip\": not asked at all",
+        ),
+        SkipReason::Bypass => (
+            "bypass",
+            "a bypass is open: not asked at all; each such login is counted and logged (MFA-2005)",
         ),
         SkipReason::Service => ("service", "[account] skip_services names this service"),
     }

@@ -8,6 +8,7 @@ mod app;
 mod ask;
 mod audit;
 mod base32;
+mod bypass;
 mod cli;
 mod code;
 mod config;
@@ -16,6 +17,7 @@ mod credential;
 mod delivery;
 mod device;
 mod doctor;
+mod emergency;
 mod error;
 mod explain;
 mod init;
@@ -88,6 +90,8 @@ fn run(cli: &Cli, output: &Output) -> Result<Reply, Failure> {
         Command::Credential(command) => credential::run(&context, command),
         Command::Notify(command) => notify::run(&context, command),
         Command::Seal(command) => seal::run(&context, command),
+        Command::Emergency(command) => emergency::run(&context, command),
+        Command::Bypass(command) => bypass::run(&context, command),
     }
 }
 

@@ -34,6 +34,17 @@ pub(crate) fn record(record: &UserRecord, here: Option<DeviceId>) -> Value {
     put("tokens", crate::token::documents(record, None));
     put("recovery", recovery(record));
     put("passphrase", passphrase(record));
+    put(
+        "bypass",
+        record.bypass.as_ref().map_or(Value::Null, |bypass| {
+            json!({
+                "granted": bypass.granted.to_string(),
+                "until": bypass.until.to_string(),
+                "reason": bypass.reason,
+                "by": bypass.by,
+            })
+        }),
+    );
     Value::Object(document)
 }
 

@@ -86,6 +86,10 @@ events! {
     Skipped = 2003, "skipped", Info, Info;
     /// Two codes in a row have brought a token back into step.
     TokenResynchronised = 2004, "token_resynchronised", Info, Info;
+    /// Let by without a code, by an administrator's bypass.
+    Bypassed = 2005, "bypassed", Info, Notice;
+    /// A right emergency code.
+    AcceptedWithEmergencyCode = 2009, "accepted_with_emergency_code", Success, Alert;
     /// A wrong code, or an answer that is none.
     BadCode = 2101, "bad_code", Failure, Notice;
     /// A code that was used before, or an earlier one.
@@ -108,6 +112,8 @@ events! {
     PasswordAsAnswer = 2110, "password_as_answer", Failure, Notice;
     /// A wrong passphrase, whatever the code was.
     BadPassphrase = 2111, "bad_passphrase", Failure, Notice;
+    /// A wrong emergency code, a used one, or an answer that is none.
+    BadEmergencyCode = 2112, "bad_emergency_code", Failure, Alert;
     /// Too many failures in a short time.
     Throttled = 2201, "throttled", Failure, Notice;
     /// An answer while locked.
@@ -188,6 +194,14 @@ events! {
     SealRotated = 3082, "seal_rotated", Success, Info;
     /// The sealing key was put into a credential of this host, or its plain file removed.
     SealBound = 3083, "seal_bound", Success, Info;
+    /// An emergency code was made, in the place of the one before.
+    EmergencyGenerated = 3091, "emergency_generated", Success, Info;
+    /// A user was allowed in without a code for a time.
+    BypassGranted = 3092, "bypass_granted", Success, Notice;
+    /// A bypass was taken back.
+    BypassRevoked = 3093, "bypass_revoked", Success, Info;
+    /// A bypass came to its end.
+    BypassExpired = 3097, "bypass_expired", Info, Info;
     /// The store, the sealing key, or one user's part of them can't be used.
     StoreUnusable = 4001, "store_unusable", Failure, Error;
     /// The configuration can't be used.

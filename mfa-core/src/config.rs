@@ -58,6 +58,8 @@ macro_rules! section {
     };
 }
 
+pub mod emergency;
+
 section!(
     /// The whole of `mfa.toml`.
     Config {

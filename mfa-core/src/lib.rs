@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod bypass;
 pub mod clock;
 pub mod config;
 pub mod courier;
@@ -12,6 +13,7 @@ mod critical;
 
 pub mod device;
 pub mod document;
+pub mod emergency;
 pub mod hex;
 pub mod host;
 pub mod hotp;

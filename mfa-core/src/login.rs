@@ -2,7 +2,9 @@
 //! again, verify, charge or accept; and only after that say what came of it.
 
 mod account;
+mod bypass;
 mod change;
+mod emergency;
 mod judge;
 mod passphrase;
 mod recovery;
@@ -12,6 +14,7 @@ pub use account::{
     AccountOutcome, SessionPorts, check_account, note_user, open_session, pass_by_account,
 };
 pub use change::{ChangeOutcome, change_passphrase};
+pub use emergency::{BreakGlass, EMERGENCY_PROMPT, check_account_in_emergency};
 
 use crate::audit::{AuditLog, AuditTrail, Entry, Event, Severity};
 use crate::clock::Clock;
@@ -21,7 +24,7 @@ use crate::critical::CriticalSection;
 use crate::device::DeviceId;
 use crate::notice::{self, Notices};
 use crate::otp::{Code, TypedAnswer};
-use crate::policy::{self, Decision, DenyReason};
+use crate::policy::{self, Decision, DenyReason, SkipReason};
 use crate::record::{Method, UserRecord};
 use crate::recovery::RecoveryCode;
 use crate::request::LoginRequest;
@@ -95,6 +98,11 @@ pub trait Prompt {
 
     /// Says something that wants no answer. It is lost where nobody listens.
     fn tell(&mut self, _text: &str) {}
+
+    /// Whether the emergency code can be asked for in the place of a code that can't be checked.
+    fn can_break_glass(&mut self) -> bool {
+        false
+    }
 }
 
 /// The ports of a login.
@@ -259,24 +267,29 @@ impl<'a, 'p> Login<'a, 'p> {
             (Some(user), Ok(Some(_))) => Subject::User(user),
             _ => decoy,
         };
-        if let Ok(record) = &record
-            && let Decision::Skip(reason) =
-                policy::decide(config, channels, self.request, record.as_ref(), device)
-        {
-            let entry = Entry {
-                reason: Some(reason.as_str()),
-                ..Entry::default()
-            };
-            self.log(Event::Skipped, &entry);
-            return LoginOutcome::Skipped;
-        }
-        if self.request.passphrase
-            && let Ok(Some(record)) = &record
-            && let Decision::Passphrase(reason) =
-                policy::decide(config, channels, self.request, Some(record), device)
-        {
-            self.record = Some(record.clone());
-            return self.ask_for_the_passphrase_alone(subject, reason);
+        let now = self.ports.clock.now().unix_seconds();
+        let decision = record.as_ref().ok().map(|record| {
+            policy::decide(config, channels, self.request, record.as_ref(), device, now)
+        });
+        match decision {
+            Some(Decision::Skip(SkipReason::Bypass)) => {
+                if self.pass_by(subject) {
+                    return LoginOutcome::Skipped;
+                }
+            }
+            Some(Decision::Skip(reason)) => {
+                let entry = Entry {
+                    reason: Some(reason.as_str()),
+                    ..Entry::default()
+                };
+                self.log(Event::Skipped, &entry);
+                return LoginOutcome::Skipped;
+            }
+            Some(Decision::Passphrase(reason)) => {
+                self.record = record.ok().flatten();
+                return self.ask_for_the_passphrase_alone(subject, reason);
+            }
+            Some(Decision::Deny(_) | Decision::Challenge(_)) | None => {}
         }
         self.log(Event::Challenge, &Entry::default());
         match record {
@@ -291,6 +304,10 @@ impl<'a, 'p> Login<'a, 'p> {
         let mut attempt = 1;
         while attempt <= config.prompt.tries.get() {
             if self.is_unusable {
+                if self.ports.prompt.can_break_glass() {
+                    // No answer can be right any more, and another question has one that can.
+                    return LoginOutcome::Unavailable;
+                }
                 subject = decoy;
             }
             if let Err(outcome) = self.ask_passphrase(attempt) {
@@ -607,6 +624,7 @@ impl<'a, 'p> Login<'a, 'p> {
     /// Has a code judged, and what came of it on disk, then says so.
     fn judge(&mut self, subject: Subject<'_>, code: &Code, attempt: u32) -> Result<(), Noticed> {
         let mut judgement = None;
+        let mut has_expired = false;
         let (setting, request, clock) = (self.setting, self.request, self.ports.clock);
         let beside = &mut self.beside;
         let result = self.ports.store.transaction(subject, &mut |record, state| {
@@ -621,7 +639,12 @@ impl<'a, 'p> Login<'a, 'p> {
                 is_evaluated,
             );
             judgement = Some(judged);
+            let bypass = record.and_then(|record| record.bypass.as_ref());
+            has_expired = crate::bypass::expire(bypass, state, clock.now().unix_seconds());
         });
+        if has_expired && result.is_ok() {
+            self.tell_of_expiry();
+        }
         match self.judged(result, judgement, attempt) {
             Some(Ok(judgement)) => self.report(&judgement, attempt),
             Some(Err(wrong)) => Err(self.report_passphrase(&wrong, attempt)),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use toml::value::Datetime;
 use zeroize::Zeroizing;
 
+use crate::bypass::Bypass;
 use crate::clock::rfc3339;
 use crate::device::{AssignedDevice, DeviceId};
 use crate::document::node::{FromNode, Node, from_keys, one_of};
@@ -397,6 +398,9 @@ pub struct UserRecord {
     /// A passphrase.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passphrase: Option<KeptPassphrase>,
+    /// For how long no code is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bypass: Option<Bypass>,
 }
 
 fn user_name<S: Serializer>(user: &UserName, serializer: S) -> Result<S::Ok, S::Error> {
@@ -421,6 +425,7 @@ from_keys!(UserRecord
         removed_tokens = at_most::<_, MAX_REMOVED_TOKENS>,
         recovery,
         passphrase,
+        bypass,
     }
 );
 
@@ -496,6 +501,7 @@ impl UserRecord {
             removed_tokens: Vec::new(),
             recovery: None,
             passphrase: None,
+            bypass: None,
         }
     }
 
@@ -685,7 +691,7 @@ hashes = ["00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"]
             (
                 "approved = true",
                 "aproved = true",
-                "4:1: unknown key `aproved`; write one of `version`, `user`, `approved`, `enrolled_once`, `suspended`, `methods`, `email`, `telegram`, `devices`, `apps`, `tokens`, `removed_tokens`, `recovery`, `passphrase`, or name it in `ignore_unknown` of mfa.toml",
+                "4:1: unknown key `aproved`; write one of `version`, `user`, `approved`, `enrolled_once`, `suspended`, `methods`, `email`, `telegram`, `devices`, `apps`, `tokens`, `removed_tokens`, `recovery`, `passphrase`, `bypass`, or name it in `ignore_unknown` of mfa.toml",
             ),
         ] {
             assert!(EXAMPLE.contains(from));

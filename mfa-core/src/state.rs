@@ -4,6 +4,7 @@ mod tokens;
 
 use serde::Serialize;
 
+use crate::bypass::BypassUse;
 use crate::clock::{BootId, Moment};
 use crate::document::node::from_keys;
 use crate::document::{self, DocumentError, IgnoreUnknown, Read};
@@ -111,6 +112,9 @@ pub struct LoginState {
     /// Recovery codes that were used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub used: Option<UsedCodes>,
+    /// What became of an administrator's bypass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bypass: Option<BypassUse>,
     /// Codes that were sent lately.
     pub sends: Sends,
     /// The last code that was sent, until it is used or another one is sent.
@@ -139,7 +143,7 @@ from_keys!(UsedCodes { set, places } or default { told, untold });
 from_keys!(LastSuccess { at, from } or default {});
 from_keys!(LoginState
     { version, clock }
-    or default { codes, recovery, used, sends, sent, told_from, last_success, steps, tokens, resync }
+    or default { codes, recovery, used, bypass, sends, sent, told_from, last_success, steps, tokens, resync }
 );
 
 impl Default for LoginState {
@@ -151,6 +155,7 @@ impl Default for LoginState {
             codes: Failures::default(),
             recovery: Failures::default(),
             used: None,
+            bypass: None,
             sends: Sends::default(),
             sent: None,
             told_from: None,
@@ -609,6 +614,9 @@ mod tests {
         state.recovery = state.codes.clone();
         state.use_code(&set("00000001", 16), 15, "9f2c41d07be1");
         state.used.as_mut().unwrap().places = u16::MAX;
+        let bypass = crate::bypass::Bypass::grant(10_000_000_000, 60, "x", "root");
+        assert!(crate::bypass::expire(Some(&bypass), &mut state, u64::MAX));
+        state.bypass.as_mut().unwrap().uses = u32::MAX;
         let apps_alone = state.clone();
         // As many tokens as a record can have, in the place of the apps.
         for app in &apps[..8] {

@@ -54,6 +54,8 @@ impl Phase {
         }
     }
 }
+/// Under which name a handle keeps whom the emergency code has let in.
+const EMERGENCY: &str = "pam_mfa_emergency";
 
 /// A handle of libpam's. Whatever it gives is copied at once: the next conversation may free it.
 pub(crate) struct Pam<'a>(&'a mut PamHandle);
@@ -187,6 +189,37 @@ impl Pam<'_> {
                 .to_string_lossy()
                 .into_owned(),
         )
+    }
+
+    /// Notes in this handle that the emergency code let `PAM_USER` in. Neither a user nor the host program can put that
+    /// there: libpam takes it from modules alone, and it never leaves the process. Whether it is noted.
+    pub(crate) fn note_emergency(&mut self) -> bool {
+        match self.current_user() {
+            Some(user) => self.0.set_data(EMERGENCY, Box::new(user)).is_ok(),
+            None => false,
+        }
+    }
+
+    /// Forgets it: another login begins.
+    pub(crate) fn forget_emergency(&mut self) {
+        if self.noted_emergency().is_some() {
+            // Where it can't be replaced it stays somebody's of that name, who was let in.
+            let _ = self.0.set_data(EMERGENCY, Box::new(Vec::<u8>::new()));
+        }
+    }
+
+    /// Whether the emergency code let in who is `PAM_USER` now.
+    pub(crate) fn is_emergency(&self) -> bool {
+        let user = self.current_user().filter(|user| !user.is_empty());
+        user.is_some() && user == self.noted_emergency()
+    }
+
+    fn noted_emergency(&self) -> Option<Vec<u8>> {
+        // SAFETY: what has this name was put there by `note_emergency` or `forget_emergency`, and is a `Vec<u8>`;
+        // it is copied at once.
+        unsafe { self.0.get_data::<Vec<u8>>(EMERGENCY) }
+            .ok()
+            .cloned()
     }
 }
 

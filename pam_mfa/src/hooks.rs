@@ -1,6 +1,7 @@
 //! The six hooks: read the items, ask `mfa_core`, answer in PAM's codes.
 
 use std::ffi::CStr;
+use std::path::{Path, PathBuf};
 
 use mfa_core::audit::{
     AuditLog, AuditTrail, Entry, Event, Severity, debug_line, unknown_argument_line,
@@ -8,17 +9,19 @@ use mfa_core::audit::{
 use mfa_core::clock::SystemClock;
 use mfa_core::config::Config;
 use mfa_core::courier::Process;
+use mfa_core::emergency;
 use mfa_core::hex;
 use mfa_core::host::{self, Host, HostError};
 use mfa_core::login::{
-    self, AccountOutcome, ChangeOutcome, LoginOutcome, Ports, Prompt, PromptError, SessionPorts,
-    Setting,
+    self, AccountOutcome, BreakGlass, ChangeOutcome, LoginOutcome, Ports, Prompt, PromptError,
+    SessionPorts, Setting,
 };
 use mfa_core::otp::TypedAnswer;
 use mfa_core::policy;
 use mfa_core::request::{Caller, LoginRequest, RemoteHost, find_account};
 use mfa_core::seal::SealingKey;
 use mfa_core::secure_file::Owner;
+use mfa_core::store::Store;
 use pam::constants::PamResultCode;
 
 use crate::args::ModuleArgs;
@@ -32,6 +35,9 @@ const LOGIN_VARIABLE: &CStr = c"MFA_LOGIN";
 const LINES_VARIABLE: &CStr = c"MFA_LOGIN_SEQ";
 /// What the user got in with, for the notice of the login: a method, and the label of an app behind a blank.
 const METHOD_VARIABLE: &CStr = c"MFA_LOGIN_METHOD";
+/// What a wrong emergency code costs, microseconds: the default of `[prompt] fail_delay`, which may be what can't be
+/// read.
+const EMERGENCY_DELAY: u32 = 2_000_000;
 
 pub(crate) fn authenticate(pam: &mut Pam<'_>, args: &[&CStr]) -> PamResultCode {
     run(
@@ -179,17 +185,59 @@ struct Visit<'a, 'p> {
     args: &'a ModuleArgs,
 }
 
-/// This host can't check anybody; the line that says why has been written.
-struct Unusable;
+/// Nobody can be checked; the line that says why has been written.
+enum Unusable {
+    /// It is this host: for that there is the emergency code.
+    Host,
+    /// It is the process, or the name service.
+    Other,
+}
 
 impl Visit<'_, '_> {
     fn authenticate(&mut self) -> LoginOutcome {
         let mut request = request_of(self.pam, self.args);
         let mut trail = AuditTrail::new(&request, new_login_name(), 0);
-        let outcome = self
-            .login(&mut request, &mut trail)
-            .unwrap_or(LoginOutcome::Unavailable);
+        self.pam.forget_emergency();
+        let mut glass = emergency::beside(&self.args.conf);
+        let outcome = match self.login(&mut request, &mut trail, &mut glass) {
+            Ok(LoginOutcome::Unavailable) | Err(Unusable::Host) => {
+                self.break_glass(&mut request, &mut trail, &glass)
+            }
+            Ok(outcome) => outcome,
+            Err(Unusable::Other) => LoginOutcome::Unavailable,
+        };
         self.leave_trail(&trail);
+        outcome
+    }
+
+    /// Asks for the emergency code, where that is asked for.
+    fn break_glass(
+        &mut self,
+        request: &mut LoginRequest,
+        trail: &mut AuditTrail,
+        path: &Path,
+    ) -> LoginOutcome {
+        let glass = match BreakGlass::find(path, Owner::ROOT, request) {
+            Ok(Some(glass)) => glass,
+            Ok(None) => return LoginOutcome::Unavailable,
+            Err(error) => {
+                log_host_error(self.pam, trail, &error);
+                return LoginOutcome::Unavailable;
+            }
+        };
+        name_account(request, trail);
+        self.pam.fail_delay(EMERGENCY_DELAY);
+        let mut prompt = Conversation {
+            user: self.pam.current_user(),
+            pam: self.pam,
+            emergency: None,
+        };
+        let log = (&mut Log(self.pam) as &mut dyn AuditLog, trail);
+        let outcome = glass.ask(request, &mut prompt, &SystemClock::new(), log);
+        if outcome == LoginOutcome::Accepted && !self.pam.note_emergency() {
+            // The account phase would refuse.
+            return LoginOutcome::Unavailable;
+        }
         outcome
     }
 
@@ -197,8 +245,10 @@ impl Visit<'_, '_> {
         &mut self,
         request: &mut LoginRequest,
         trail: &mut AuditTrail,
+        glass: &mut PathBuf,
     ) -> Result<LoginOutcome, Unusable> {
         let config = self.config(request, trail)?;
+        config.paths.emergency.as_path().clone_into(glass);
         let host = self.host(config, request, trail)?;
         let key = host
             .prepare_login(Owner::ROOT)
@@ -215,6 +265,7 @@ impl Visit<'_, '_> {
             prompt: &mut Conversation {
                 user: self.pam.current_user(),
                 pam: self.pam,
+                emergency: Some((request, glass)),
             },
             clock: &SystemClock::new(),
             store: &host.store,
@@ -238,7 +289,7 @@ impl Visit<'_, '_> {
         let mut trail = resumed_trail(self.pam, &request);
         let outcome = match self.prepare(&mut request, &mut trail) {
             Ok((host, key)) => self.change(&request, &mut trail, &host, &key),
-            Err(Unusable) => ChangeOutcome::Unavailable,
+            Err(Unusable::Host | Unusable::Other) => ChangeOutcome::Unavailable,
         };
         self.leave_trail(&trail);
         outcome
@@ -278,6 +329,7 @@ impl Visit<'_, '_> {
             prompt: &mut Conversation {
                 user: self.pam.current_user(),
                 pam: self.pam,
+                emergency: None,
             },
             clock: &SystemClock::new(),
             store: &host.store,
@@ -297,11 +349,28 @@ impl Visit<'_, '_> {
     fn check_account(&mut self) -> AccountOutcome {
         let mut request = request_of(self.pam, self.args);
         let mut trail = resumed_trail(self.pam, &request);
-        let outcome = self
-            .account(&mut request, &mut trail)
-            .unwrap_or(AccountOutcome::Unavailable);
+        let outcome = if self.pam.is_emergency() {
+            self.account_in_emergency(&mut request, &mut trail)
+        } else {
+            self.account(&mut request, &mut trail)
+                .unwrap_or(AccountOutcome::Unavailable)
+        };
         self.leave_trail(&trail);
         outcome
+    }
+
+    fn account_in_emergency(
+        &mut self,
+        request: &mut LoginRequest,
+        trail: &mut AuditTrail,
+    ) -> AccountOutcome {
+        let host = self
+            .config(request, trail)
+            .and_then(|config| self.host(config, request, trail))
+            .ok();
+        name_account(request, trail);
+        let store = host.as_ref().map(|host| &host.store as &dyn Store);
+        login::check_account_in_emergency(request, store, &mut Log(self.pam), trail)
     }
 
     fn account(
@@ -330,6 +399,10 @@ impl Visit<'_, '_> {
     fn open_session(&mut self) {
         let mut request = request_of(self.pam, self.args);
         let mut trail = resumed_trail(self.pam, &request);
+        if self.pam.is_emergency() {
+            name_account(&mut request, &mut trail);
+            trail.user_is_known();
+        }
         if let Ok(config) = self.config(&request, &mut trail) {
             if policy::is_service_left_alone(&config, &request) {
                 return;
@@ -368,7 +441,7 @@ impl Visit<'_, '_> {
                 ..Entry::default()
             };
             trail.log(&mut Log(self.pam), Event::NotRoot, &entry);
-            return Err(Unusable);
+            return Err(Unusable::Other);
         }
         host::load_config(&self.args.conf, Owner::ROOT)
             .map_err(|error| log_host_error(self.pam, trail, &error))
@@ -396,7 +469,7 @@ impl Visit<'_, '_> {
                     ..Entry::default()
                 };
                 trail.log(&mut Log(self.pam), Event::NssUnusable, &entry);
-                Err(Unusable)
+                Err(Unusable::Other)
             }
         }
     }
@@ -424,7 +497,15 @@ fn log_host_error(pam: &Pam<'_>, trail: &mut AuditTrail, error: &HostError) -> U
         ..Entry::default()
     };
     trail.log_at(&mut Log(pam), event, severity, &entry);
-    Unusable
+    Unusable::Host
+}
+
+/// Looks up whose name it is, for the lines of a login that ended before that.
+fn name_account(request: &mut LoginRequest, trail: &mut AuditTrail) {
+    if request.account.is_none() {
+        request.account = find_account(&request.asked_name).ok().flatten();
+        trail.of_account(request.account.as_ref());
+    }
 }
 
 fn request_of(pam: &mut Pam<'_>, args: &ModuleArgs) -> LoginRequest {
@@ -486,6 +567,8 @@ impl AuditLog for Log<'_, '_> {
 struct Conversation<'a, 'p> {
     pam: &'a Pam<'p>,
     user: Option<Vec<u8>>,
+    /// The login, and the break-glass file, where that can be what is asked for next.
+    emergency: Option<(&'a LoginRequest, &'a Path)>,
 }
 
 impl Prompt for Conversation<'_, '_> {
@@ -505,5 +588,11 @@ impl Prompt for Conversation<'_, '_> {
 
     fn tell(&mut self, text: &str) {
         self.pam.tell(text);
+    }
+
+    fn can_break_glass(&mut self) -> bool {
+        self.emergency.is_some_and(|(request, path)| {
+            matches!(BreakGlass::find(path, Owner::ROOT, request), Ok(Some(_)))
+        })
     }
 }

@@ -21,6 +21,7 @@ impl Survey {
             checks.push(self.standing(scope, config));
             checks.extend(self.deliveries(scope));
         }
+        self.bypasses(scope, &mut checks);
         if self.has_states {
             checks.extend(self.recovery(scope));
             checks.extend(self.tokens(scope));
@@ -242,6 +243,40 @@ impl Survey {
                 hint,
             )
         })
+    }
+
+    /// Users who are let in without a code for a time, a line each.
+    fn bypasses(&self, scope: &Scope, checks: &mut Vec<Check>) {
+        for (user, words) in &self.bypasses {
+            checks.push(Check::warn(
+                "users.bypass",
+                format!("{user}: {words}."),
+                format!(
+                    "When it is no longer needed: {}.",
+                    scope.command(&format!("bypass revoke {user}"))
+                ),
+            ));
+        }
+        if self.more_bypasses > 0 {
+            checks.push(Check::warn(
+                "users.bypass",
+                format!(
+                    "{} more users are let in without a code.",
+                    self.more_bypasses
+                ),
+                format!("{} names them.", scope.command("bypass list")),
+            ));
+        }
+        if !self.over.is_empty() {
+            checks.push(Check::warn(
+                "users.bypass",
+                format!("Over, and not cleared from the records: {}.", self.over),
+                format!(
+                    "{} does that; mfa-bypass.timer or cron runs it.",
+                    scope.command("bypass expire")
+                ),
+            ));
+        }
     }
 
     /// Users who will soon have nothing for the day when the phone is lost.

@@ -4,6 +4,7 @@
 pub(crate) mod check;
 mod clock;
 pub(crate) mod delivery;
+mod emergency;
 mod files;
 mod filesystem;
 mod findings;
@@ -86,6 +87,7 @@ pub(crate) fn run(scope: &Scope) -> Vec<Check> {
         .as_ref()
         .map(|config| store::check(scope, config, &now, &mut checks))
         .unwrap_or_default();
+    checks.extend(emergency::check(scope, config.as_ref()));
     if let Some(config) = &config {
         delivery::check(scope, config, &now, &mut checks);
     }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
+use mfa_core::bypass;
 use mfa_core::clock::Moment;
 use mfa_core::config::Config;
 use mfa_core::courier::Channels;
@@ -29,6 +30,8 @@ use crate::token::{self, Standing};
 const NSS_TIME: Duration = Duration::from_secs(2);
 /// A locked state costs its five seconds; after so many the others are not looked at.
 const MOST_BUSY: usize = 3;
+/// So many bypasses have a line each.
+const MOST_BYPASSES: usize = 20;
 
 /// What the walk needs.
 pub(super) struct Surveyor<'a> {
@@ -79,6 +82,11 @@ pub(super) struct Survey {
     pub(super) out_of_step: Tally,
     /// Who has no passphrase, where a service asks for one.
     pub(super) without_passphrase: Tally,
+    /// Users who are let in without a code for a time, each with how long and why, and how many more.
+    pub(super) bypasses: Vec<(String, String)>,
+    pub(super) more_bypasses: usize,
+    /// Whose bypass is over, and was not cleared.
+    pub(super) over: Tally,
     /// Let by without a code, by `without_record = "skip"`.
     pub(super) let_by: Tally,
     /// Secrets that opened, and those that did not.
@@ -136,6 +144,7 @@ impl Surveyor<'_> {
             Ok(None) => None,
             Ok(Some(record)) => {
                 self.standing(&record, survey);
+                self.bypass(&record, survey);
                 self.secrets(&record, survey);
                 Some(record)
             }
@@ -169,7 +178,7 @@ impl Surveyor<'_> {
             caller: Caller { uid: 0, euid: 0 },
         };
         let (config, channels) = (self.config, self.channels);
-        Some(policy::decide(
+        Some(policy::decide_asked(
             config,
             channels,
             &request,
@@ -211,6 +220,20 @@ impl Surveyor<'_> {
             }
         };
         tally.add(name(&record.user));
+    }
+
+    /// Whether this user is let in without a code for a time.
+    fn bypass(&self, record: &UserRecord, survey: &mut Survey) {
+        let Some(bypass) = &record.bypass else { return };
+        let now = self.now.unix_seconds();
+        if bypass.standing(now) == bypass::Standing::Over {
+            survey.over.add(name(&record.user));
+        } else if survey.bypasses.len() < MOST_BYPASSES {
+            let words = crate::bypass::words(bypass, now);
+            survey.bypasses.push((name(&record.user), words));
+        } else {
+            survey.more_bypasses += 1;
+        }
     }
 
     /// What of a user's methods can't be delivered here.

@@ -40,6 +40,12 @@ impl Trial {
             "5d1c8a1a5c8f4f7e9f5b7c6a1d2e3f40\n",
             0o444,
         );
+        let code = format!(
+            "version = 1\nusers = [\"root\"]\nservices = [\"sshd\"]\nttys = [\"null\"]\n\
+             generated = 2026-11-20T09:00:00Z\nsalt = \"{0}\"\nhash = \"{0}{0}\"\n",
+            "00112233445566778899aabbccddeeff"
+        );
+        write(&at("emergency.toml"), &code, 0o600);
         let key = SealingKey::generate().unwrap();
         write(&at("seal.key"), &key.to_file_text(), 0o600);
         for name in ["store", "pam.d", "security"] {
@@ -199,6 +205,7 @@ fn a_host_in_order_is_ok_line_by_line() {
         "config",
         "store",
         "paths.store",
+        "paths.emergency",
         "filesystem",
         "space",
         "seal.key",
@@ -209,6 +216,7 @@ fn a_host_in_order_is_ok_line_by_line() {
         "accounts",
         "users",
         "states",
+        "emergency",
         "delivery",
         "clock.sync",
         "clock.time",

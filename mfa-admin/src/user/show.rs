@@ -49,11 +49,14 @@ pub(super) fn show(context: &Context<'_>, name: &str) -> Result<Reply, Failure> 
     let recovery = recovery.map(|(set, (state, _))| Remaining::in_state(state, set, &house.config));
     let mut document = json!({ "user": record_view::record(&record, here) });
     if let Some(keys) = document.as_object_mut() {
+        let known = state.as_ref().map(|(state, _)| state);
         if let Some(user) = keys.get_mut("user").and_then(Value::as_object_mut) {
-            let state = state.as_ref().map(|(state, _)| state);
-            user.insert("apps".to_owned(), record_view::apps(&record, state));
-            user.insert("tokens".to_owned(), token::documents(&record, state));
+            user.insert("apps".to_owned(), record_view::apps(&record, known));
+            user.insert("tokens".to_owned(), token::documents(&record, known));
         }
+        let bypass = record.bypass.as_ref();
+        let view = bypass.map(|open| crate::bypass::view(open, known, context.unix_seconds()));
+        keys.insert("bypass".to_owned(), json!(view));
         let state = state_document(state.as_ref(), codes.as_ref(), recovery.as_ref());
         keys.insert("state".to_owned(), state);
     }
@@ -61,7 +64,7 @@ pub(super) fn show(context: &Context<'_>, name: &str) -> Result<Reply, Failure> 
         &record,
         here,
         (state.as_ref(), recovery.as_ref()),
-        &house.config,
+        (&house.config, context.unix_seconds()),
     );
     if let Some(codes) = codes.filter(|codes| codes.are_of_interest(&house.config)) {
         lines.push("Codes sent", &codes.text());
@@ -207,7 +210,7 @@ fn record_lines(
     record: &UserRecord,
     here: Option<DeviceId>,
     (state, recovery): (Option<&(LoginState, Verdict)>, Option<&Remaining>),
-    config: &Config,
+    (config, now): (&Config, u64),
 ) -> Lines {
     let mut lines = Lines::default();
     lines.push("User", &shown(record.user.as_str()));
@@ -232,6 +235,9 @@ fn record_lines(
     lines.push("Recovery", &recovery_line(record, recovery));
     if let Some(kept) = &record.passphrase {
         lines.push("Passphrase", &crate::passphrase::line(kept, config));
+    }
+    if let Some(bypass) = &record.bypass {
+        lines.push("Bypass", &crate::bypass::words(bypass, now));
     }
     push_logins(&mut lines, state);
     lines

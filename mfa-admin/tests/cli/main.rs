@@ -8,11 +8,13 @@
 )] // a test may
 
 mod apps;
+mod bypass;
 mod codes;
 mod courier;
 mod credentials;
 mod delivery;
 mod devices;
+mod emergency;
 mod explaining;
 mod host;
 mod initialising;

@@ -88,7 +88,9 @@ impl Login<'_, '_> {
         self.beside.get_or_insert_default().type_in(answer);
         // Until all is said and kept: who stopped this process in between would guess without a trace.
         let _section = CriticalSection::enter();
-        let judged = self.judge_passphrase(subject, may_change);
+        let judged = self.judge_passphrase(subject, |setting, request, record, _| {
+            may_change(setting, request, record)
+        });
         let is_busy = judged.is_none() && !self.is_unusable;
         let noticed: Noticed = match self.report_alone(judged.as_ref(), &Entry::default()) {
             Ok(()) => return Ok(()),

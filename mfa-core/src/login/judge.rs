@@ -71,7 +71,7 @@ pub(super) fn standing<'a>(
     record: Option<&'a UserRecord>,
 ) -> Standing<'a> {
     let (config, channels) = (setting.config, setting.channels);
-    let decision = policy::decide(config, channels, request, record, setting.device);
+    let decision = policy::decide_asked(config, channels, request, record, setting.device);
     match (decision, record) {
         (Decision::Challenge(methods), Some(record)) => Ok((record, methods)),
         (Decision::Deny(reason), _) => Err(reason),

@@ -162,7 +162,7 @@ pub(super) fn judge_beside<J>(
 
 /// Whether a passphrase alone may do anything for somebody.
 pub(super) type Standing =
-    fn(&Setting<'_>, &LoginRequest, Option<&UserRecord>) -> Result<(), DenyReason>;
+    fn(&Setting<'_>, &LoginRequest, Option<&UserRecord>, u64) -> Result<(), DenyReason>;
 
 /// What a passphrase without a code came to.
 pub(super) enum Alone {
@@ -282,9 +282,9 @@ impl Login<'_, '_> {
                 return outcome;
             }
             let _section = CriticalSection::enter();
-            let judged = self.judge_passphrase(subject, |setting, request, record| {
+            let judged = self.judge_passphrase(subject, |setting, request, record, now| {
                 let (config, channels) = (setting.config, setting.channels);
-                match policy::decide(config, channels, request, record, setting.device) {
+                match policy::decide(config, channels, request, record, setting.device, now) {
                     Decision::Passphrase(_) => Ok(()),
                     Decision::Deny(reason) => Err(reason),
                     // Enrolled since the prompt was shown: a code is asked for from now on.
@@ -296,6 +296,12 @@ impl Login<'_, '_> {
                 ..Entry::default()
             };
             match self.report_alone(judged.as_ref(), &entry) {
+                // It may have ended, or been taken back, while the passphrase was typed.
+                Ok(()) if reason == SkipReason::Bypass => {
+                    if self.pass_by(subject) {
+                        return LoginOutcome::Accepted;
+                    }
+                }
                 Ok(()) => {
                     let method = Some(METHOD);
                     self.log(
@@ -332,11 +338,13 @@ impl Login<'_, '_> {
         let mut judged = None;
         let beside = self.beside.get_or_insert_default();
         let result = self.ports.store.transaction(subject, &mut |record, state| {
-            state.advance(&clock.now());
+            let now = clock.now();
+            state.advance(&now);
             let limits = Limits::from(setting.config);
             let verdict = throttle::admit(&state.codes, state.now(), &limits);
             let is_right = beside.is_right(record, cost);
-            judged = Some(match (standing(setting, request, record), verdict) {
+            let standing = standing(setting, request, record, now.unix_seconds());
+            judged = Some(match (standing, verdict) {
                 (Err(reason), _) => Alone::Denied(reason),
                 (Ok(()), Verdict::Evaluate) => match is_right {
                     Ok(true) => Alone::Right,

@@ -111,6 +111,7 @@ impl Login<'_, '_> {
     ) -> Result<(), Noticed> {
         let mut judgement = None;
         let mut is_of_another_set = None;
+        let mut has_expired = false;
         let (setting, request, clock) = (self.setting, self.request, self.ports.clock);
         let login = self.trail.login().to_owned();
         let known = self
@@ -119,8 +120,16 @@ impl Login<'_, '_> {
             .and_then(|record| record.recovery.as_ref());
         let beside = &mut self.beside;
         let result = self.ports.store.transaction(subject, &mut |record, state| {
-            let judge =
-                |state: &mut _| judge(setting, request, clock, (record, state), hashed, &login);
+            let judge = |state: &mut _| {
+                judge(
+                    setting,
+                    request,
+                    clock,
+                    (record, &mut *state),
+                    hashed,
+                    &login,
+                )
+            };
             let is_evaluated =
                 |judged: &_| !matches!(judged, Judgement::Denied(_) | Judgement::Held(_));
             let judged = judge_beside(
@@ -133,7 +142,12 @@ impl Login<'_, '_> {
             judgement = Some(judged);
             let set = record.and_then(|record| record.recovery.as_ref());
             is_of_another_set = (set != known).then(|| set.cloned());
+            let bypass = record.and_then(|record| record.bypass.as_ref());
+            has_expired = crate::bypass::expire(bypass, state, clock.now().unix_seconds());
         });
+        if has_expired && result.is_ok() {
+            self.tell_of_expiry();
+        }
         // The next answer is hashed for the set that there is now.
         if let (Some(set), Some(record)) = (is_of_another_set, &mut self.record) {
             record.recovery = set;

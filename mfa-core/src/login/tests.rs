@@ -1,6 +1,8 @@
 //! Scripted logins: a person who answers from a list and complains when it is not used up, a clock that is
 //! set, a store in memory. The codes are those of RFC 6238, appendix B.
 
+mod bypass;
+mod emergency;
 mod passphrase;
 mod recovery;
 mod token;

@@ -14,6 +14,7 @@ pub(super) fn failure(event: &str) -> Option<&'static str> {
         "suspended" => "the account is suspended",
         "password_as_answer" => "the account's password in place of a code",
         "bad_passphrase" => "a wrong passphrase",
+        "bad_emergency_code" => "a wrong emergency code",
         "throttled" => "too many attempts in a short time",
         "refused_while_locked" => "an attempt while the account was locked",
         "refused_while_disabled" => "an attempt while the account was disabled",
@@ -62,6 +63,8 @@ pub(super) fn change(event: &str) -> Option<&'static str> {
         "passphrase_set" => "a passphrase was set",
         "passphrase_changed" => "the passphrase was changed",
         "passphrase_removed" => "the passphrase was removed",
+        "bypass_granted" => "logins without a code were allowed for a time",
+        "bypass_revoked" => "a code is asked for again",
         "state_reset" => "counters and locks were reset",
         "state_clock_set" => "codes from the future were cleared",
         _ => return None,
@@ -80,6 +83,7 @@ pub(super) fn method(name: &str) -> Option<&'static str> {
         "recovery" => "a recovery code",
         "passphrase" => "a passphrase, without a code",
         "emergency" => "the emergency code",
+        "bypass" => "no code: an administrator had allowed that for a time",
         _ => return None,
     })
 }

@@ -4,6 +4,7 @@
 
 mod block;
 mod drop_box;
+mod held;
 mod lock;
 
 use std::collections::VecDeque;
@@ -20,6 +21,7 @@ use zeroize::Zeroizing;
 
 pub use block::{BLOCK_SIZE, Block, BlockError, MAX_PAYLOAD};
 pub use drop_box::DropBox;
+pub use held::Held;
 pub use lock::Locked;
 
 /// Nothing that we keep is larger.
