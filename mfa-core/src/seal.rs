@@ -17,12 +17,13 @@ const MAC_KEY_PREFIX: &str = "mfa-mac-key:1:";
 const SEALED_PREFIX: &str = "sealed:1:";
 const NONCE_LEN: usize = 24;
 const TAG_LEN: usize = 16;
+const KEY_LEN: usize = 32;
 
 /// The key that seals the secrets of one store; while they are being sealed anew, also the one before it, which
 /// opens those that are not done yet.
 pub struct SealingKey {
     key: Key,
-    before: Option<Key>,
+    before: Option<Box<Key>>,
     /// What ids of apps, codes that were sent and decoys are computed with. It opens nothing and stays when keys are
     /// changed, so that what was used stays used and what was sent stays good.
     mac_key: Bytes,
@@ -33,7 +34,8 @@ pub struct SealingKey {
     later: Cell<Option<Box<SealingKey>>>,
 }
 
-type Bytes = Zeroizing<[u8; 32]>;
+/// In one place of the heap: what is moved about leaves copies behind.
+type Bytes = Zeroizing<Vec<u8>>;
 
 struct Key {
     bytes: Bytes,
@@ -135,28 +137,24 @@ impl SealingKey {
     /// [`SealError::NotAKey`] and [`SealError::KeyLength`].
     pub fn from_file_text(text: &[u8]) -> Result<Self, SealError> {
         let text = std::str::from_utf8(text).map_err(|_| SealError::NotAKey)?;
-        let (mut keys, mut mac_key) = (Vec::with_capacity(2), None);
-        for line in text.trim_end().split('\n') {
-            let line = line.trim_end();
-            if let Some(digits) = line.strip_prefix(KEY_FILE_PREFIX) {
-                keys.push(Key::new(key_of(digits)?));
+        let mut lines = text.trim_end().split('\n').map(str::trim_end);
+        let key = lines
+            .next()
+            .and_then(|line| line.strip_prefix(KEY_FILE_PREFIX));
+        let mut read = Self::of(Key::new(key_of(key.ok_or(SealError::NotAKey)?)?));
+        for line in lines {
+            if let Some(digits) = line.strip_prefix(KEY_FILE_PREFIX)
+                && read.before.is_none()
+            {
+                read.before = Some(Box::new(Key::new(key_of(digits)?)));
+            } else if let Some(digits) = line.strip_prefix(MAC_KEY_PREFIX)
+                && !read.has_own_mac_key
+            {
+                read.mac_key = key_of(digits)?;
+                read.has_own_mac_key = true;
             } else {
-                let digits = line.strip_prefix(MAC_KEY_PREFIX);
-                let bytes = key_of(digits.ok_or(SealError::NotAKey)?)?;
-                if mac_key.replace(bytes).is_some() {
-                    return Err(SealError::NotAKey);
-                }
+                return Err(SealError::NotAKey);
             }
-        }
-        let mut keys = keys.into_iter();
-        let mut read = Self::of(keys.next().ok_or(SealError::NotAKey)?);
-        read.before = keys.next();
-        if keys.next().is_some() {
-            return Err(SealError::NotAKey);
-        }
-        if let Some(bytes) = mac_key {
-            read.mac_key = bytes;
-            read.has_own_mac_key = true;
         }
         Ok(read)
     }
@@ -166,7 +164,7 @@ impl SealingKey {
     pub fn to_file_text(&self) -> Zeroizing<String> {
         // Room for all at once: a string that grows leaves copies behind.
         let mut text = Zeroizing::new(String::with_capacity(512));
-        let keys = [Some(&self.key), self.before.as_ref()];
+        let keys = [Some(&self.key), self.before.as_deref()];
         let keys = keys.into_iter().flatten();
         let mac_key = self.has_own_mac_key.then_some(&self.mac_key);
         let lines = keys
@@ -197,7 +195,7 @@ impl SealingKey {
     /// [`SealError::NoRandomness`].
     pub fn successor(&self) -> Result<Self, SealError> {
         Ok(Self {
-            before: Some(self.key.clone()),
+            before: Some(Box::new(self.key.clone())),
             mac_key: self.mac_key.clone(),
             has_own_mac_key: true,
             ..Self::of(Key::generate()?)
@@ -265,7 +263,7 @@ impl SealingKey {
         let mut nonce = [0; NONCE_LEN];
         getrandom::fill(&mut nonce).map_err(|_| SealError::NoRandomness)?;
         let mut text = Zeroizing::new(secret.to_vec());
-        let tag = cipher(&self.key.bytes)
+        let tag = cipher(&self.key.bytes)?
             .encrypt_inout_detached(
                 &XNonce::from(nonce),
                 &associated_data(user, purpose),
@@ -308,7 +306,7 @@ impl SealingKey {
             .split_last_chunk::<TAG_LEN>()
             .ok_or(SealError::NotSealed)?;
         let mut text = Zeroizing::new(text.to_vec());
-        cipher(&key)
+        cipher(&key)?
             .decrypt_inout_detached(
                 &XNonce::from(*nonce),
                 &associated_data(user, purpose),
@@ -332,7 +330,7 @@ impl SealingKey {
     }
 
     fn find(&self, id: &str) -> Option<Bytes> {
-        let keys = [Some(&self.key), self.before.as_ref()];
+        let keys = [Some(&self.key), self.before.as_deref()];
         let mut keys = keys.into_iter().flatten();
         keys.find(|key| key.id == id).map(|key| key.bytes.clone())
     }
@@ -340,8 +338,8 @@ impl SealingKey {
 
 impl Key {
     fn generate() -> Result<Self, SealError> {
-        let mut bytes = Zeroizing::new([0; 32]);
-        getrandom::fill(bytes.as_mut_slice()).map_err(|_| SealError::NoRandomness)?;
+        let mut bytes = Zeroizing::new(vec![0; KEY_LEN]);
+        getrandom::fill(&mut bytes).map_err(|_| SealError::NoRandomness)?;
         Ok(Self::new(bytes))
     }
 
@@ -353,7 +351,8 @@ impl Key {
 
     /// The first key's own: nobody finds the key by it.
     fn mac_key(&self) -> Bytes {
-        Zeroizing::new(mac(&self.bytes, "mac-key", b""))
+        let bytes = Zeroizing::new(mac(&self.bytes, "mac-key", b""));
+        Zeroizing::new(bytes.to_vec())
     }
 }
 
@@ -368,12 +367,11 @@ impl Clone for Key {
 
 fn key_of(digits: &str) -> Result<Bytes, SealError> {
     let bytes = Zeroizing::new(hex::decode(digits).ok_or(SealError::NotAKey)?);
-    let mut key = Zeroizing::new([0; 32]);
-    if bytes.len() != key.len() {
-        return Err(SealError::KeyLength(digits.len()));
+    if bytes.len() == KEY_LEN {
+        Ok(bytes)
+    } else {
+        Err(SealError::KeyLength(digits.len()))
     }
-    key.copy_from_slice(&bytes);
-    Ok(key)
 }
 
 /// Which key a text is sealed with, as [`SealingKey::id`] names it; none where it is no sealed text.
@@ -386,12 +384,13 @@ fn parts(sealed: &str) -> Option<(&str, &str)> {
     sealed.strip_prefix(SEALED_PREFIX)?.split_once(':')
 }
 
-fn cipher(key: &Bytes) -> XChaCha20Poly1305 {
-    XChaCha20Poly1305::new((&**key).into())
+fn cipher(key: &[u8]) -> Result<XChaCha20Poly1305, SealError> {
+    // A key of another length is none, and was refused when it was read.
+    XChaCha20Poly1305::new_from_slice(key).map_err(|_| SealError::NotAKey)
 }
 
-fn mac(key: &Bytes, purpose: &str, data: &[u8]) -> [u8; 32] {
-    let mut mac = hmac_sha256(key.as_slice());
+fn mac(key: &[u8], purpose: &str, data: &[u8]) -> [u8; 32] {
+    let mut mac = hmac_sha256(key);
     for part in [purpose.as_bytes(), data] {
         mac.update(&(part.len() as u64).to_be_bytes());
         mac.update(part);

@@ -24,6 +24,15 @@ use crate::output::{Reply, shown, wrap};
 pub(super) fn run(context: &Context<'_>, is_agreed: bool) -> Result<Reply, Failure> {
     let house = context.open()?;
     let _lock = super::lock(&house)?;
+    let (plain, credential) = (&house.config.paths.seal_key, credential_path(&house.config));
+    if is_same_file(plain.as_path(), &credential) {
+        // One would be written over the other, and then removed.
+        return Err(Failure::new(
+            Kind::ConfigUnusable,
+            format!("{plain} would be both the plain file and the credential"),
+            "name another file in `[seal] credential` of mfa.toml, or in `[paths] seal_key`",
+        ));
+    }
     let binding = Binding {
         context,
         house: &house,
@@ -59,6 +68,12 @@ pub(crate) fn half_bound(config_path: &Path, config: &Config) -> Option<String> 
             config_path.display()
         )
     })
+}
+
+/// Whether two paths lead to one file, whatever links are on the way.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let folder = |path: &Path| path.parent().and_then(|parent| parent.canonicalize().ok());
+    one == other || (one.file_name() == other.file_name() && folder(one) == folder(other))
 }
 
 /// What is to stand in mfa.toml, in one line.

@@ -389,7 +389,7 @@ fn who_is_enrolling_while_keys_are_changed_is_sealed_with_the_new_one() {
     // Its secret is read, and so was the key; it waits for the code.
     let mut enrolment = Command::new("sh");
     let words = format!(
-        "(echo {SECRET}; until test -e {0}/go; do sleep 0.02; done; echo {1}) | {2} --config {0}/mfa.toml {line}",
+        "(echo {SECRET}; for i in $(seq 1500); do test -e {0}/go && break; sleep 0.02; done; echo {1}) | {2} --config {0}/mfa.toml {line}",
         host.folder().display(),
         code(),
         crate::host::PROGRAM

@@ -208,12 +208,12 @@ hash = \"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\"
             (
                 "[\"root\"]",
                 "\"root\"",
-                "2:9: the text \"root\" can't stand here; write a list in [ ]",
+                "2:9: a text can't stand here; write a list in [ ]",
             ),
             (
                 "2026-11-20T09:00:00Z",
                 "\"today\"",
-                "5:13: the text \"today\" can't stand here; write a moment",
+                "5:13: a text can't stand here; write a date and time",
             ),
             (
                 "salt = \"00",

@@ -176,9 +176,10 @@ impl Running {
         if is_well && !output.is_empty() {
             return Ok(output);
         }
-        let complaint = String::from_utf8_lossy(&complaint);
-        let last = complaint.lines().last().unwrap_or("it does not say why");
-        Err(CredentialError::Refused(last.to_owned()))
+        let mut lines = complaint.rsplit(|byte| *byte == b'\n');
+        let last = lines.find(|line| !line.is_empty());
+        let words = String::from_utf8_lossy(last.unwrap_or(b"it does not say why"));
+        Err(CredentialError::Refused(words.into_owned()))
     }
 
     /// Waits for its end; whether that was a good one. Where the host has it reaped, by ignoring SIGCHLD or by another

@@ -221,6 +221,29 @@ fn what_systemd_creds_fails_at_loses_nothing_and_is_told() {
 }
 
 #[test]
+fn the_plain_file_is_never_taken_for_the_credential() {
+    on_a_bare_host(|_| {
+        let host = PamHost::with_config(TABLES);
+        let key = key_text(&host);
+        shell("ln -s /run/pam_host /run/other_way");
+        for path in ["/run/pam_host/seal.key", "/run/other_way/seal.key"] {
+            host.configure(&format!("{TABLES}[seal]\ncredential = \"{path}\"\n"));
+            let refused = admin(&host, "seal bind --yes", 4);
+            assert!(
+                refused
+                    .stderr
+                    .contains("both the plain file and the credential"),
+                "{refused:?}"
+            );
+            assert_eq!(key_text(&host), key);
+        }
+        host.configure(&format!("{TABLES}[seal]\ncredential = \"seal.cred\"\n"));
+        let refused = admin(&host, "seal bind --yes", 4);
+        assert!(refused.stderr.contains("absolute path"), "{refused:?}");
+    });
+}
+
+#[test]
 fn on_another_machine_a_copy_of_the_key_is_bound_anew_and_only_the_right_one() {
     on_a_bare_host(|_| {
         let host = PamHost::with_config(TABLES);
