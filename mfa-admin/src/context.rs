@@ -7,7 +7,7 @@ use mfa_core::audit::{AuditLog, Entry, Event, admin_line};
 use mfa_core::clock::{Clock, Moment, SystemClock};
 use mfa_core::config::Config;
 use mfa_core::device::DeviceId;
-use mfa_core::host;
+use mfa_core::host::{self, KeyPlace};
 use mfa_core::record::UserRecord;
 use mfa_core::request::{Account, UserName, find_account};
 use mfa_core::seal::SealingKey;
@@ -139,9 +139,17 @@ impl House {
             .ok_or_else(|| no_such_user(user.as_str()))
     }
 
-    /// What opens the secrets.
+    /// What opens the secrets. What is to seal one is read where nobody else can change records
+    /// ([`FileStore::change_record`]): `seal rotate` takes the key before out of use once all records are done.
     pub(crate) fn key(&self) -> Result<SealingKey, Failure> {
-        Ok(host::load_key(&self.config, Owner::ROOT)?)
+        host::load_key(&self.config, Owner::ROOT).map_err(|error| {
+            let mut failure = Failure::from(error);
+            let plain = KeyPlace::plain(&self.config);
+            if KeyPlace::of(&self.config) != plain && plain.path().exists() {
+                failure.hint = format!("`mfa-admin seal bind` makes it anew of {plain}");
+            }
+            failure
+        })
     }
 
     /// Changes a record that has to be there. `edit` says whether it changed anything; the record

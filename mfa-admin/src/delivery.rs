@@ -219,7 +219,7 @@ pub(crate) fn not_set_up(method: Method) -> Failure {
 /// What a method's codes need on the host.
 pub(crate) fn requirement(method: Method) -> &'static str {
     match method {
-        Method::App => "nothing",
+        Method::App | Method::Token => "nothing",
         Method::Email => "`[courier.smtp]` in mfa.toml, or another `[courier] email`",
         Method::Telegram => "the bot's token: `mfa-admin credential set telegram-token`",
         Method::Command => "`[courier.command] run` in mfa.toml",

@@ -185,6 +185,12 @@ impl From<HostError> for Failure {
                 message,
                 "secrets can't be opened without it",
             ),
+            HostError::Credential { .. } => Self::new(
+                Kind::StoreUnusable,
+                message,
+                "it opens on this host alone; elsewhere, or where its keys are lost, put your copy of seal.key back \
+                 and take `[seal] credential` out of mfa.toml",
+            ),
         }
     }
 }

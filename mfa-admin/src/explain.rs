@@ -8,6 +8,7 @@ use mfa_core::config::{Config, First};
 use mfa_core::courier::Channels;
 use mfa_core::device::DeviceId;
 use mfa_core::host;
+use mfa_core::hotp::Hotp;
 use mfa_core::login;
 use mfa_core::otp::Authenticator;
 use mfa_core::policy::{self, AccountDecision, Decision, DenyReason, SkipReason};
@@ -26,6 +27,7 @@ use crate::error::Failure;
 use crate::output::{Reply, shown, wrap};
 use crate::record_view::{duration, methods, moment};
 use crate::recovery::Remaining;
+use crate::token::{self, Standing};
 
 /// Stands for the reference, which is another one each time.
 const REFERENCE: &str = "K7QM";
@@ -125,6 +127,15 @@ impl Walk {
             message: message.into(),
         });
         self.end.get_or_insert((prediction, reason));
+    }
+
+    /// Failures with codes of an app and those that are sent. Recovery codes have a count of their own.
+    fn hold(&mut self, reason: &'static str, message: String) {
+        if self.end.is_none() && self.methods.is_empty() {
+            self.note("failures", message);
+        } else {
+            self.stop("failures", Prediction::Deny, reason, message);
+        }
     }
 
     /// Takes what is there; what is not there ends the walk.
@@ -318,7 +329,7 @@ fn ground(context: &Context<'_>, arguments: &ExplainArgs, walk: &mut Walk) -> Op
     )?;
     walk.ok(
         "key",
-        format!("{} (key {})", config.paths.seal_key, key.id()),
+        format!("{} (key {})", host::KeyPlace::of(&config), key.id()),
     );
     Some(Ground {
         config,
@@ -472,7 +483,7 @@ fn walk_delivery(
     if !channels.any() || config.code.max_sends.get() == 0 {
         return;
     }
-    let first = walk.methods.iter().copied().find(|m| *m != Method::App);
+    let first = walk.methods.iter().copied().find(|m| m.is_sent());
     let enter = match first {
         Some(method) => format!("has a code sent by {}", method.as_str()),
         None => "has nothing sent, and looks as if it had".to_owned(),
@@ -556,7 +567,7 @@ fn hidden(method: Method, to: &str) -> String {
             let end: String = to.chars().skip(length.saturating_sub(2)).collect();
             format!(" to …{}", shown(&end))
         }
-        Method::App | Method::Command => String::new(),
+        Method::App | Method::Command | Method::Token => String::new(),
     }
 }
 
@@ -640,8 +651,20 @@ fn denial(
         ),
         DenyReason::NotEnrolled => {
             let methods = record.map_or(&[][..], |record| &record.methods);
-            let hint = if methods.contains(&Method::App) {
+            // What is there of a method that counts, and does not let in, is disabled.
+            let has_disabled = record.is_some_and(|record| {
+                methods.contains(&Method::App) && !record.apps.is_empty()
+                    || methods.contains(&Method::Token) && !record.tokens.is_empty()
+            });
+            let hint = if has_disabled {
+                format!(
+                    "no app or token is in use; `mfa-admin user show {name}` shows which are disabled, `app enable` \
+                     and `token enable` put them back"
+                )
+            } else if methods.contains(&Method::App) {
                 format!("no app; `mfa-admin app enroll {name}` makes one")
+            } else if methods.contains(&Method::Token) {
+                format!("no token; `mfa-admin token add {name} --hotp` adds one")
             } else if methods.is_empty() {
                 format!("no method counts; `mfa-admin user set {name} --methods app`")
             } else if methods.iter().any(|method| channels.has(*method)) {
@@ -691,7 +714,7 @@ fn walk_recovery(state: &LoginState, record: &UserRecord, config: &Config, walk:
         );
     } else if walk.methods.is_empty() {
         let reason = match remaining.verdict {
-            Verdict::Evaluate => "not_enrolled",
+            Verdict::Evaluate => "recovery_used_up",
             Verdict::Throttled(_) => "throttled",
             Verdict::Locked(_) => "locked",
             Verdict::Disabled => "disabled",
@@ -713,7 +736,7 @@ fn walk_state(
     let Some(view) = walk.need("state", "store_unusable", ground.store.state(user)) else {
         return;
     };
-    let mut state = view.map(|view| view.state).unwrap_or_default();
+    let mut state = view.map_or_else(|| LoginState::anew(Some(record)), |view| view.state);
     let now = context.now();
     state.advance(&now);
     let name = shown(user.as_str());
@@ -729,30 +752,35 @@ fn walk_state(
                 "too many in a short time; no answer is looked at for {} yet (or `mfa-admin user unlock {name}`)",
                 duration(left)
             );
-            walk.stop("failures", Prediction::Deny, "throttled", message);
+            walk.hold("throttled", message);
         }
         Verdict::Locked(left) => {
             let message = format!(
                 "{count} in a row: locked for {} yet (or until `mfa-admin user unlock {name}`)",
                 duration(left)
             );
-            walk.stop("failures", Prediction::Deny, "locked", message);
+            walk.hold("locked", message);
         }
         Verdict::Disabled => {
             let message =
                 format!("{count} in a row: disabled until `mfa-admin user unlock {name}`");
-            walk.stop("failures", Prediction::Deny, "disabled", message);
+            walk.hold("disabled", message);
         }
     }
     let seconds = now.unix_seconds();
     let behind = behind(&state, record, seconds, ground.config.app.window.get());
-    let mut usable = 0;
+    let mut usable = walk_tokens(ground, record, &state, walk);
     for app in &record.apps {
         let label = shown(app.label.get());
         let window = ground.config.app.window.get();
         let opened = Authenticator::open(&ground.key, &record.user, app, window);
         if let Err(error) = opened {
             walk.note("app", format!("{label}: {error}"));
+        } else if app.disabled {
+            let message = format!(
+                "{label}: disabled; `mfa-admin app enable {name} {label}` puts it back in use"
+            );
+            walk.note("app", message);
         } else if let Some(at) = behind
             .iter()
             .find(|(late, _)| *late == app.id.get())
@@ -767,16 +795,26 @@ fn walk_state(
                 ),
             );
         } else {
-            usable += 1;
+            usable += usize::from(record.has_usable_app());
             walk.ok("app", format!("{label}: its secret opens with the key"));
         }
     }
     walk_delivery(ground, user, record, &state, walk);
-    let is_sent_one = walk.methods.iter().any(|method| *method != Method::App);
-    if usable == 0 && record.has_usable_app() && is_sent_one {
-        walk.note("apps", "no code of an app is right; a code that is sent is");
-    } else if usable == 0 && record.has_usable_app() {
-        if behind.is_empty() {
+    let is_sent_one = walk.methods.iter().any(|method| method.is_sent());
+    let has_usable = record.has_usable_app() || record.has_usable_token();
+    if usable == 0 && has_usable && is_sent_one {
+        walk.note(
+            "apps",
+            "no code of an app or token is right; a code that is sent is",
+        );
+    } else if usable == 0 && has_usable {
+        let is_lost = |token| token::standing(token, Some(&state)) == Standing::CounterUnknown;
+        if behind.is_empty() && record.tokens.iter().any(is_lost) {
+            let message = format!(
+                "nobody knows where the tokens stand: `mfa-admin token resync {name}` with two codes of each"
+            );
+            walk.stop("tokens", Prediction::Deny, "counter_unknown", message);
+        } else if behind.is_empty() {
             walk.stop(
                 "apps",
                 Prediction::Unavailable,
@@ -790,6 +828,44 @@ fn walk_state(
             walk.stop("clock", Prediction::Deny, "clock_rollback", message);
         }
     }
+}
+
+/// Where each token stands; how many of them can let in.
+fn walk_tokens(ground: &Ground, record: &UserRecord, state: &LoginState, walk: &mut Walk) -> usize {
+    let name = shown(record.user.as_str());
+    let mut usable = 0;
+    for entry in &record.tokens {
+        let label = shown(entry.label.get());
+        if let Err(error) = Hotp::open(&ground.key, &record.user, entry) {
+            walk.note("token", format!("{label}: {error}"));
+            continue;
+        }
+        let message = match token::standing(entry, Some(state)) {
+            Standing::Disabled => {
+                format!("disabled; `mfa-admin token enable {name} {label}` puts it back in use")
+            }
+            Standing::CounterUnknown | Standing::Unknown => format!(
+                "nobody knows which of its codes were used; `mfa-admin token resync {name} {label}` takes two of them"
+            ),
+            Standing::OutOfStep => {
+                usable += 1;
+                format!(
+                    "out of step: its last code was too far ahead; the following one lets in, or `mfa-admin token \
+                     resync {name} {label}` takes two"
+                )
+            }
+            Standing::InStep => {
+                usable += 1;
+                walk.ok(
+                    "token",
+                    format!("{label}: its secret opens with the key; in step"),
+                );
+                continue;
+            }
+        };
+        walk.note("token", format!("{label}: {message}"));
+    }
+    if record.has_usable_token() { usable } else { 0 }
 }
 
 /// Apps whose last accepted step lies ahead of the clock, and when that is.

@@ -9,7 +9,7 @@ use std::process::Command;
 use mfa_core::audit::{Entry, Event};
 use mfa_core::config::{Config, DEFAULT_PATH, EmailBy, Paths};
 use mfa_core::hex;
-use mfa_core::host;
+use mfa_core::host::{self, KeyPlace};
 use mfa_core::seal::SealingKey;
 use mfa_core::secure_file::{self, FileError, Folder, FolderLock, Owner, Problem};
 use mfa_core::store::FileStore;
@@ -348,9 +348,17 @@ fn make_store(config: &Config, made: &mut Made<'_, '_>) -> Result<(), Failure> {
 /// The sealing key: never over one that is there, and not in the place of one that was lost.
 fn make_sealing_key(config: &Config, made: &mut Made<'_, '_>) -> Result<(), Failure> {
     let path = config.paths.seal_key.as_path();
-    if exists(path) {
-        host::load_key(config, Owner::ROOT)?;
-        return Ok(());
+    let is_bound = KeyPlace::of(config) != KeyPlace::plain(config);
+    if is_bound || exists(path) {
+        let read = host::load_key(config, Owner::ROOT);
+        return read.map(|_| ()).map_err(|error| {
+            let mut failure = Failure::from(error);
+            if is_bound {
+                failure.hint += "; a first key is a plain one: take `[seal] credential` out of mfa.toml, run init, \
+                                 then `mfa-admin seal bind`";
+            }
+            failure
+        });
     }
     let store = FileStore::open(
         config.paths.store.as_path(),

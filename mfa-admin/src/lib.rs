@@ -27,7 +27,10 @@ pub mod probe;
 mod qr;
 mod record_view;
 mod recovery;
+mod seal;
 mod state;
+mod switch;
+mod token;
 mod user;
 
 use std::process::ExitCode;
@@ -76,6 +79,7 @@ fn run(cli: &Cli, output: &Output) -> Result<Reply, Failure> {
         Command::Explain(arguments) => explain::run(&context, arguments),
         Command::User(command) => user::run(&context, command),
         Command::App(command) => app::run(&context, command),
+        Command::Token(command) => token::run(&context, command),
         Command::Device(command) => device::run(&context, command),
         Command::Recovery(command) => recovery::run(&context, command),
         Command::Passphrase(command) => passphrase::run(&context, command),
@@ -83,6 +87,7 @@ fn run(cli: &Cli, output: &Output) -> Result<Reply, Failure> {
         Command::Code(command) => code::run(&context, command),
         Command::Credential(command) => credential::run(&context, command),
         Command::Notify(command) => notify::run(&context, command),
+        Command::Seal(command) => seal::run(&context, command),
     }
 }
 

@@ -1,8 +1,9 @@
 //! Answers for people and for programs: text, or one JSON document, on standard output; what went wrong
 //! and what to mind on standard error.
 
-use std::cell::RefCell;
-use std::io::{self, Write};
+use std::cell::{Cell, RefCell};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use serde_json::{Map, Value, json};
 
@@ -21,6 +22,8 @@ pub(crate) struct Output {
     quiet: bool,
     /// Kept for the document.
     warnings: RefCell<Vec<String>>,
+    /// The answer is out, or could not be got out, and another one would only spoil it.
+    is_answered: Cell<bool>,
 }
 
 /// What a verb came to.
@@ -69,6 +72,7 @@ impl Output {
             json,
             quiet,
             warnings: RefCell::default(),
+            is_answered: Cell::new(false),
         }
     }
 
@@ -77,9 +81,16 @@ impl Output {
         self.json
     }
 
+    /// Whether somebody is to see how far it has come.
+    pub(crate) fn shows_progress(&self) -> bool {
+        !self.quiet
+            && io::stderr().is_terminal()
+            && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+    }
+
     /// Something to mind.
     pub(crate) fn warn(&self, message: &str) {
-        if self.json {
+        if self.json && !self.is_answered.get() {
             self.warnings.borrow_mut().push(message.to_owned());
         } else {
             say(&wrap("mfa-admin: warning: ", "  ", message));
@@ -97,8 +108,24 @@ impl Output {
         }
     }
 
+    /// The warnings so far, for a document that a verb writes itself.
+    pub(crate) fn take_warnings(&self) -> Vec<String> {
+        self.warnings.take()
+    }
+
+    /// Prints the whole answer before the end of a verb: what is not to be lost, and can't be shown again. Whoever has
+    /// stopped reading has lost it.
+    pub(crate) fn answer(&self, text: &str) -> io::Result<()> {
+        self.is_answered.set(true);
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush())
+    }
+
     /// Prints what a verb came to.
     pub(crate) fn reply(&self, reply: &Reply) -> Result<(), Failure> {
+        if self.is_answered.get() {
+            return Ok(());
+        }
         if self.json {
             return print(&self.document(&reply.document));
         }
@@ -130,14 +157,15 @@ impl Output {
             message,
             hint,
         } = failure;
-        if self.json {
+        if self.json && !self.is_answered.get() {
             for warning in self.warnings.take() {
                 say(&wrap("mfa-admin: warning: ", "  ", &warning));
             }
             let error = json!({ "kind": kind.name(), "message": message, "hint": hint });
-            // Where standard output is closed there is nobody left to tell.
-            let _ = print(&format!("{:#}\n", json!({ "version": 1, "error": error })));
-            return;
+            let document = format!("{:#}\n", json!({ "version": 1, "error": error }));
+            if print(&document).is_ok() && !goes_nowhere() {
+                return;
+            }
         }
         say(&wrap("mfa-admin: ", "  ", message));
         if !hint.is_empty() {
@@ -156,6 +184,14 @@ fn print(text: &str) -> Result<(), Failure> {
         )),
         _ => Ok(()),
     }
+}
+
+/// Whether what is written to standard output goes nowhere. Rust's library opens /dev/null in the place of one that is
+/// closed.
+pub(crate) fn goes_nowhere() -> bool {
+    let null = nix::sys::stat::stat("/dev/null").map(|null| null.st_rdev);
+    let out = nix::sys::stat::fstat(io::stdout().as_fd()).map(|out| out.st_rdev);
+    out.is_err() || (out == null && out != Ok(0))
 }
 
 /// Writes a line to standard error.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mfa_core::clock::rfc3339;
 use mfa_core::device::DeviceId;
-use mfa_core::record::{App, Device, EmailAddress, Method, Recovery, UserRecord};
+use mfa_core::record::{App, Device, EmailAddress, Method, Recovery, Token, UserRecord};
 use mfa_core::state::LoginState;
 use mfa_core::throttle::Verdict;
 use serde_json::{Map, Value, json};
@@ -31,6 +31,7 @@ pub(crate) fn record(record: &UserRecord, here: Option<DeviceId>) -> Value {
     put("telegram", json!(record.telegram));
     put("devices", devices(record, here));
     put("apps", apps(record, None));
+    put("tokens", crate::token::documents(record, None));
     put("recovery", recovery(record));
     put("passphrase", passphrase(record));
     Value::Object(document)
@@ -69,6 +70,7 @@ pub(crate) fn app(app: &App, state: Option<&LoginState>) -> Value {
         "digits": app.digits.get(),
         "period": app.period.get(),
         "enrolled": app.enrolled.to_string(),
+        "disabled": app.disabled,
     });
     if let (Some(state), Some(keys)) = (state, document.as_object_mut()) {
         keys.insert("last_used".to_owned(), json!(last_used(app, state)));
@@ -80,6 +82,12 @@ pub(crate) fn app(app: &App, state: Option<&LoginState>) -> Value {
 pub(crate) fn last_used(app: &App, state: &LoginState) -> Option<String> {
     let step = state.last_step(&app.id)?;
     Some(rfc3339(step.saturating_mul(u64::from(*app.period.get()))))
+}
+
+/// When a code of a token last let in.
+pub(crate) fn token_last_used(token: &Token, state: Option<&LoginState>) -> Option<String> {
+    let used = state?.token(&token.id)?.used;
+    (used > 0).then(|| rfc3339(used))
 }
 
 /// The set of recovery codes, without what is kept of the codes; null where there is none.

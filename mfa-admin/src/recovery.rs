@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use mfa_core::audit::{Entry, Event};
 use mfa_core::config::Config;
+use mfa_core::courier::Channels;
 use mfa_core::host;
 use mfa_core::record::{Recovery, SetId, UserRecord};
 use mfa_core::recovery::{CODES, FEW, RecoveryCode, RecoveryError};
@@ -18,7 +19,7 @@ use crate::cli::{NameArgs, RecoveryCommand};
 use crate::context::{Context, House};
 use crate::error::Failure;
 use crate::notice::{self, Change};
-use crate::output::{Reply, shown, wrap};
+use crate::output::{self, Reply, shown, wrap};
 use crate::record_view::{self, moment};
 
 /// Runs a verb.
@@ -34,6 +35,23 @@ fn generate(context: &Context<'_>, name: &str, is_agreed: bool) -> Result<Reply,
     let user = context.person(name)?.user;
     let record = house.record(&user)?;
     let name = shown(user.as_str());
+    if output::goes_nowhere() {
+        return Err(Failure::refused(
+            "standard output is closed, or /dev/null: nobody would ever see the codes; nothing was changed",
+            "let it go to a terminal, a printer or a file of yours",
+        ));
+    }
+    // Marks of used codes are kept there. One that is made anew voids whatever codes there are.
+    let state = house.store.state(&user).map_err(|error| {
+        let is_damaged = error.is_corruption();
+        let mut failure = Failure::from(error);
+        if is_damaged {
+            failure.hint = format!(
+                "`mfa-admin state reset {name}` first: it voids all codes there are by then"
+            );
+        }
+        failure
+    })?;
     let agreed_on = record.recovery.as_ref().map(|set| set.set.clone());
     if record.recovery.is_some() {
         ask::confirm(
@@ -43,6 +61,17 @@ fn generate(context: &Context<'_>, name: &str, is_agreed: bool) -> Result<Reply,
     }
     let (set, codes) = Recovery::generate(context.unix_seconds()).map_err(no_codes)?;
     let (record, _) = house.change(&user, |record| keep(record, &set, agreed_on.as_ref()))?;
+    let state = state.map(|view| view.state);
+    for warning in warnings(context, &house.config, &record, state) {
+        context.output.warn(&warning);
+    }
+    // Only what was kept is shown, only once, and before all else: who is interrupted now has the codes.
+    let text = if context.output.is_json() {
+        document(&user, &set, &codes, &context.output.take_warnings())
+    } else {
+        page(&user, &set, &codes)
+    };
+    let answered = context.output.answer(&text);
     let detail = format!("{} codes, set {}", codes.len(), set.set);
     let entry = Entry {
         detail: Some(&detail),
@@ -51,28 +80,83 @@ fn generate(context: &Context<'_>, name: &str, is_agreed: bool) -> Result<Reply,
     context.log_change(Event::RecoveryGenerated, Some(&user), &entry);
     let change = Change::of(Event::RecoveryGenerated);
     notice::tell(context, &house.config, &[&record], change);
+    answered.map_err(|error| {
+        Failure::failed(
+            format!(
+                "standard output can't be written ({error}): these codes of {name} are lost, and those of before are void"
+            ),
+            format!("`mfa-admin recovery generate {name}` makes new ones"),
+        )
+    })?;
+    Ok(Reply::done(Value::Null, ""))
+}
+
+/// What to mind of codes that were just made.
+fn warnings(
+    context: &Context<'_>,
+    config: &Config,
+    record: &UserRecord,
+    state: Option<LoginState>,
+) -> Vec<String> {
+    let name = shown(record.user.as_str());
+    let mut warnings = Vec::new();
     if record.apps.is_empty() && record.methods.iter().all(|m| m.as_str() == "app") {
-        context.output.warn(&format!(
+        warnings.push(format!(
             "{name} has no app: each login takes one of these codes. `mfa-admin app enroll {name}` makes one"
         ));
     }
-    // Only what was kept is shown, and only once.
-    if !context.output.is_json() {
-        context.output.show(&page(&user, &set, &codes))?;
+    let channels = Channels::of(config);
+    if !channels.any() {
+        warnings.push(format!(
+            "nothing is delivered on this host: {name} is not told when one of these codes is used"
+        ));
+    } else if !mfa_core::notice::reaches(channels, record) {
+        warnings.push(format!(
+            "{name} has no address that notices go to, and is not told when one of these codes is used; see \
+             `mfa-admin user set {name} --help`"
+        ));
     }
-    let shown_codes: Vec<Value> = codes
-        .iter()
-        .filter(|_| context.output.is_json())
-        .map(|code| json!(code.shown().as_str()))
-        .collect();
-    let document = json!({
-        "user": user.as_str(),
-        "host": host::name(),
-        "set": set.set.get(),
-        "generated": record_view::generated(&set),
-        "codes": shown_codes,
-    });
-    Ok(Reply::done(document, ""))
+    let mut state = state.unwrap_or_default();
+    state.advance(&context.now());
+    let verdict = throttle::admit(&state.recovery, state.now(), &Limits::from(config));
+    if verdict != Verdict::Evaluate {
+        warnings.push(format!(
+            "no recovery code of {name} lets in after {} failures in a row{}; see who was guessing, then \
+             `mfa-admin user unlock {name}`",
+            state.recovery.in_row,
+            record_view::verdict_words(verdict)
+        ));
+    }
+    warnings
+}
+
+/// The answer for programs. Written by hand, into room for all at once: what makes documents leaves copies behind.
+fn document(
+    user: &UserName,
+    set: &Recovery,
+    codes: &[RecoveryCode],
+    warnings: &[String],
+) -> Zeroizing<String> {
+    let mut head = String::new();
+    for (key, value) in [
+        ("version", json!(1)),
+        ("user", json!(user.as_str())),
+        ("host", json!(host::name())),
+        ("set", json!(set.set.get())),
+        ("generated", json!(record_view::generated(set))),
+    ] {
+        let _ = writeln!(head, "  \"{key}\": {value},");
+    }
+    let warnings = json!(warnings).to_string();
+    let room = head.len() + warnings.len() + 32 * codes.len() + 64;
+    let mut text = Zeroizing::new(String::with_capacity(room));
+    let _ = write!(text, "{{\n{head}  \"codes\": [");
+    for (place, code) in codes.iter().enumerate() {
+        let comma = if place == 0 { "" } else { "," };
+        let _ = write!(text, "{comma}\n    \"{}\"", code.shown().as_str());
+    }
+    let _ = write!(text, "\n  ],\n  \"warnings\": {warnings}\n}}\n");
+    text
 }
 
 /// Puts the set into the record, in the place of the one that was agreed on.
@@ -139,7 +223,7 @@ fn status(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
             format!("`mfa-admin recovery generate {name}` makes {CODES}"),
         ));
     };
-    let remaining = Remaining::of(context, &house, &user, set)?;
+    let remaining = Remaining::of(context, &house, &record, set)?;
     let mut document = record_view::recovery(&record);
     if let (Some(keys), Value::Object(more)) = (document.as_object_mut(), remaining.document()) {
         keys.insert("user".to_owned(), json!(user.as_str()));
@@ -165,11 +249,11 @@ impl Remaining {
     fn of(
         context: &Context<'_>,
         house: &House,
-        user: &UserName,
+        record: &UserRecord,
         set: &Recovery,
     ) -> Result<Self, Failure> {
-        let view = house.store.state(user)?;
-        let mut state = view.map(|view| view.state).unwrap_or_default();
+        let view = house.store.state(&record.user)?;
+        let mut state = view.map_or_else(|| LoginState::anew(Some(record)), |view| view.state);
         state.advance(&context.now());
         Ok(Self::in_state(&state, set, &house.config))
     }
@@ -253,5 +337,28 @@ mod tests {
             *text
         );
         assert!(text.len() < 4096);
+    }
+
+    #[test]
+    fn the_document_is_one_and_never_grew() {
+        let user = UserName::parse("alice \"a\"").unwrap();
+        let (set, codes) = Recovery::generate(0).unwrap();
+        for warnings in [vec![], vec!["mind \"this\"\n".to_owned(), "é".repeat(9000)]] {
+            let text = document(&user, &set, &codes, &warnings);
+            let read: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(
+                (&read["user"], &read["warnings"]),
+                (&json!("alice \"a\""), &json!(warnings))
+            );
+            for (place, code) in codes.iter().enumerate() {
+                assert_eq!(read["codes"][place], code.shown().as_str());
+            }
+            let room = text.capacity();
+            assert!(
+                text.ends_with("\n}\n") && room < text.len() + 400,
+                "{room} for {}",
+                text.len()
+            );
+        }
     }
 }

@@ -84,6 +84,8 @@ events! {
     AcceptedWithRecoveryCode = 2002, "accepted_with_recovery_code", Success, Info;
     /// Let by without a code.
     Skipped = 2003, "skipped", Info, Info;
+    /// Two codes in a row have brought a token back into step.
+    TokenResynchronised = 2004, "token_resynchronised", Info, Info;
     /// A wrong code, or an answer that is none.
     BadCode = 2101, "bad_code", Failure, Notice;
     /// A code that was used before, or an earlier one.
@@ -146,6 +148,10 @@ events! {
     AppRevealed = 3012, "app_revealed", Success, Info;
     /// An app was removed.
     AppRemoved = 3013, "app_removed", Success, Info;
+    /// No code of an app lets in any more.
+    AppDisabled = 3014, "app_disabled", Success, Info;
+    /// Codes of an app let in again.
+    AppEnabled = 3015, "app_enabled", Success, Info;
     /// A user was assigned to a device.
     DeviceAssigned = 3021, "device_assigned", Success, Info;
     /// A user was taken off a device.
@@ -166,6 +172,22 @@ events! {
     PassphraseRemoved = 3063, "passphrase_removed", Success, Info;
     /// A passphrase was hashed anew, with what the configuration asks for now.
     PassphraseRehashed = 3064, "passphrase_rehashed", Success, Info;
+    /// A hardware token was added.
+    TokenAdded = 3071, "token_added", Success, Info;
+    /// A hardware token was removed.
+    TokenRemoved = 3072, "token_removed", Success, Info;
+    /// A hardware token was brought back into step.
+    TokenResynced = 3073, "token_resynced", Success, Info;
+    /// No code of a token lets in any more.
+    TokenDisabled = 3074, "token_disabled", Success, Info;
+    /// Codes of a token let in again.
+    TokenEnabled = 3075, "token_enabled", Success, Info;
+    /// A new sealing key took the first place, or what was begun so is gone on with.
+    SealRotationBegun = 3081, "seal_rotation_begun", Success, Info;
+    /// Everything is sealed with the new key, which is alone now.
+    SealRotated = 3082, "seal_rotated", Success, Info;
+    /// The sealing key was put into a credential of this host, or its plain file removed.
+    SealBound = 3083, "seal_bound", Success, Info;
     /// The store, the sealing key, or one user's part of them can't be used.
     StoreUnusable = 4001, "store_unusable", Failure, Error;
     /// The configuration can't be used.
@@ -438,15 +460,6 @@ pub fn unknown_argument_line(argument: &str) -> String {
 pub fn debug_line(hook: &str, conf: &str, code: &str) -> String {
     let conf = quoted(conf, MAX_DETAIL);
     format!("mfa: debug hook={hook} conf={conf} code={code}")
-}
-
-/// The line of keys in `mfa.toml` whose feature is not in this release.
-#[must_use]
-pub fn not_in_this_release_line(keys: &[&str]) -> String {
-    format!(
-        "mfa: {} in mfa.toml: not in this release, and without effect",
-        quoted(&keys.join(", "), MAX_DETAIL)
-    )
 }
 
 fn head(event: Event) -> String {

@@ -77,6 +77,8 @@ section!(
         prompt: Prompt = Prompt::default(),
         /// App codes.
         app: App = App::default(),
+        /// Codes of hardware tokens.
+        token: Token = Token::default(),
         /// Delivered codes.
         code: Code = Code::default(),
         /// Failures in a time.
@@ -91,7 +93,7 @@ section!(
         messages: Messages = Messages::default(),
         /// Passphrases.
         passphrase: Passphrase = Passphrase::default(),
-        /// Where the sealing key is kept (later).
+        /// Where the sealing key is kept.
         seal: Seal = Seal::default(),
     }
 );
@@ -182,6 +184,16 @@ section!(
     App {
         /// Steps accepted before and after the present one (RFC 6238, 5.2 recommends at most 1).
         window: Count<0, 10> = Count::fixed(1),
+    }
+);
+
+section!(
+    /// `[token]`: hardware tokens that count (HOTP, RFC 4226).
+    Token {
+        /// Codes that are accepted beyond the next one (RFC 4226, 7.2).
+        look_ahead: Count<0, 50> = Count::fixed(10),
+        /// Up to so many beyond it two codes in a row bring a token back into step (RFC 4226, 7.4). 0: none do.
+        resync: Count<0, 500> = Count::fixed(100),
     }
 );
 
@@ -410,8 +422,8 @@ section!(
 section!(
     /// `[seal]`.
     Seal {
-        /// Name of a systemd credential instead of `paths.seal_key`.
-        credential: String = String::new(),
+        /// The credential that `seal bind` made, instead of `paths.seal_key`.
+        credential: EmptyOrPath = EmptyOrPath::default(),
     }
 );
 
@@ -423,19 +435,6 @@ impl Config {
     /// What is wrong, by line and column, and what to write instead.
     pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
         Ok(document::read(bytes, IgnoreUnknown::Own)?.value)
-    }
-
-    /// Keys that say something other than their default though what they are for is not in this
-    /// release: checked, and without effect.
-    #[must_use]
-    pub fn not_in_this_release(&self) -> Vec<&'static str> {
-        let defaults = Self::default();
-        let later = [("[seal]", self.seal != defaults.seal)];
-        later
-            .into_iter()
-            .filter(|(_, set)| *set)
-            .map(|(key, _)| key)
-            .collect()
     }
 }
 

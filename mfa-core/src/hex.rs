@@ -3,12 +3,16 @@
 /// Two lower-case digits a byte.
 #[must_use]
 pub fn encode(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    push(&mut text, bytes);
+    text
+}
+
+/// The same at the end of a text, which has room for it where it is a secret's.
+pub fn push(text: &mut String, bytes: &[u8]) {
     // Not by `write!`: formatting machinery took a twentieth of a login's instructions.
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 0x0f])
-        .filter_map(|nibble| char::from_digit(nibble.into(), 16))
-        .collect()
+    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
+    text.extend(nibbles.filter_map(|nibble| char::from_digit(nibble.into(), 16)));
 }
 
 /// The bytes of an even number of digits, upper case or lower; `None` for anything else.

@@ -1,5 +1,8 @@
 //! What a login needs of this host before it can begin: configuration, machine id, store, sealing key.
 
+mod credential;
+mod key_place;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +14,8 @@ use crate::document::DocumentError;
 use crate::seal::{SealError, SealingKey};
 use crate::secure_file::{self, FileError, Owner, Privacy};
 use crate::store::{FileStore, StoreError};
+pub use credential::{CredentialError, Protection};
+pub use key_place::{KeyPlace, Prepared};
 
 /// A host that is ready for logins.
 #[derive(Debug)]
@@ -43,6 +48,13 @@ pub enum HostError {
     Store(StoreError),
     /// The sealing key's file can't be read or trusted.
     KeyFile(FileError),
+    /// The credential that holds the sealing key can't be opened, or none be made.
+    Credential {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: CredentialError,
+    },
     /// The sealing key's file holds no key.
     Key {
         /// The file.
@@ -60,6 +72,7 @@ impl fmt::Display for HostError {
             Self::Device(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Key { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::Credential { path, error } => write!(f, "{}: {error}", path.display()),
         }
     }
 }
@@ -76,7 +89,9 @@ impl HostError {
             Self::Store(error) if error.is_corruption() => {
                 return (Event::StoreUnusable, Severity::Alert);
             }
-            Self::Store(_) | Self::KeyFile(_) | Self::Key { .. } => Event::StoreUnusable,
+            Self::Store(_) | Self::KeyFile(_) | Self::Key { .. } | Self::Credential { .. } => {
+                Event::StoreUnusable
+            }
         };
         (event, event.severity())
     }
@@ -139,16 +154,11 @@ pub fn load_config(path: &Path, owner: Owner) -> Result<Config, HostError> {
     })
 }
 
-/// Reads the sealing key that a configuration names.
+/// Reads the sealing key that a configuration names: for logins and for the command alike.
 ///
 /// # Errors
 ///
-/// [`HostError::KeyFile`] and [`HostError::Key`].
+/// [`HostError::KeyFile`], [`HostError::Credential`] and [`HostError::Key`].
 pub fn load_key(config: &Config, owner: Owner) -> Result<SealingKey, HostError> {
-    let path = config.paths.seal_key.as_path();
-    let text = secure_file::read(path, owner, Privacy::Private).map_err(HostError::KeyFile)?;
-    SealingKey::from_file_text(&text).map_err(|error| HostError::Key {
-        path: path.to_owned(),
-        error,
-    })
+    KeyPlace::of(config).read(owner)
 }

@@ -6,6 +6,7 @@ mod change;
 mod judge;
 mod passphrase;
 mod recovery;
+mod token;
 
 pub use account::{
     AccountOutcome, SessionPorts, check_account, note_user, open_session, pass_by_account,
@@ -212,6 +213,8 @@ struct Login<'a, 'p> {
     has_told_filters: bool,
     /// What the prompt and the message with the code both show.
     reference: Option<Reference>,
+    /// Which counter the answer was up against, where it has one of its own.
+    counter: Option<&'static str>,
     /// The passphrase of a try, where one is asked for.
     beside: Option<Beside>,
 }
@@ -238,6 +241,7 @@ impl<'a, 'p> Login<'a, 'p> {
             is_unusable: false,
             has_told_filters: false,
             reference: None,
+            counter: None,
             beside: request.passphrase.then(Beside::default),
         }
     }
@@ -309,14 +313,18 @@ impl<'a, 'p> Login<'a, 'p> {
             if !matches!(reply, Reply::Wish(None)) {
                 self.check_passphrase();
             }
-            if crate::recovery::TYPED.contains(&length) && !matches!(reply, Reply::Recovery(_)) {
-                crate::recovery::spend();
+            let hashed = self.hash_like_a_recovery_code(&reply, length);
+            if self.is_unusable {
+                subject = decoy;
             }
             let noticed = match reply {
-                Reply::Recovery(code) => match self.judge_recovery(subject, &code, attempt) {
-                    Ok(()) => return LoginOutcome::Accepted,
-                    Err(noticed) => noticed,
-                },
+                Reply::Recovery(_) => {
+                    self.counter = Some(recovery::METHOD);
+                    match self.judge_recovery(subject, hashed.as_ref(), attempt) {
+                        Ok(()) => return LoginOutcome::Accepted,
+                        Err(noticed) => noticed,
+                    }
+                }
                 Reply::Code(code) => match self.judge(subject, &code, attempt) {
                     Ok(()) => return LoginOutcome::Accepted,
                     Err(noticed) => noticed,
@@ -614,21 +622,31 @@ impl<'a, 'p> Login<'a, 'p> {
             );
             judgement = Some(judged);
         });
-        // An answer that has found its user's files damaged once is not judged on a decoy.
-        if self.is_unusable {
-            return Err(None);
+        match self.judged(result, judgement, attempt) {
+            Some(Ok(judgement)) => self.report(&judgement, attempt),
+            Some(Err(wrong)) => Err(self.report_passphrase(&wrong, attempt)),
+            None => Err(None),
         }
-        match (result, judgement) {
-            (Ok(()), Some(Ok(judgement))) => self.report(&judgement, attempt),
-            (Ok(()), Some(Err(wrong))) => Err(self.report_passphrase(&wrong, attempt)),
-            (Ok(()), None) => Err(None),
-            (Err(StoreError::Block(busy @ BlockError::Busy { .. })), _) => {
+    }
+
+    /// What an answer was judged to be, where that can be believed and is on disk; a line says so where not.
+    fn judged<T>(
+        &mut self,
+        result: Result<(), StoreError>,
+        judgement: Option<T>,
+        attempt: u32,
+    ) -> Option<T> {
+        match result {
+            // An answer that has found its user's files damaged once is not judged on a decoy.
+            _ if self.is_unusable => None,
+            Ok(()) => judgement,
+            Err(StoreError::Block(busy @ BlockError::Busy { .. })) => {
                 self.log_busy(&busy, Some(attempt));
-                Err(None)
+                None
             }
-            (Err(error), _) => {
+            Err(error) => {
                 self.store_is_unusable(&error);
-                Err(None)
+                None
             }
         }
     }
@@ -644,8 +662,19 @@ impl<'a, 'p> Login<'a, 'p> {
             ..entry.clone()
         };
         let noticed = match judgement {
-            Judgement::Accepted { method, app } => {
+            Judgement::Accepted {
+                method,
+                app,
+                was_out_of_step,
+            } => {
                 let label = Some(app.as_str()).filter(|label| !label.is_empty());
+                if *was_out_of_step {
+                    let entry = Entry {
+                        app: label,
+                        ..by(*method)
+                    };
+                    self.log(Event::TokenResynchronised, &entry);
+                }
                 self.log(
                     Event::Accepted,
                     &Entry {
@@ -658,17 +687,28 @@ impl<'a, 'p> Login<'a, 'p> {
             }
             Judgement::Wrong {
                 method,
+                known,
                 consequence,
             } => {
-                self.log(Event::BadCode, &by(*method));
+                let known = known.as_ref();
+                let entry_of_code = Entry {
+                    app: known.map(|(app, _)| app.as_str()),
+                    reason: known.map(|(_, reason)| *reason),
+                    ..by(*method)
+                };
+                self.log(Event::BadCode, &entry_of_code);
                 Some(self.report_consequence(Event::BadCode, *consequence, &entry))
             }
-            Judgement::Replayed { app, consequence } => {
+            Judgement::Replayed {
+                method,
+                app,
+                consequence,
+            } => {
                 self.log(
                     Event::Replayed,
                     &Entry {
                         app: Some(app),
-                        ..by(Method::App)
+                        ..by(*method)
                     },
                 );
                 Some(self.report_consequence(Event::Replayed, *consequence, &entry))
@@ -761,7 +801,14 @@ impl<'a, 'p> Login<'a, 'p> {
         let record = self.record.as_ref();
         let now = self.ports.clock.now().unix_seconds();
         let failure = notices.of_failure(self.request, self.trail, record, what, now);
-        if let Some(failure) = failure {
+        let counter = self.counter.take();
+        if let Some(mut failure) = failure {
+            if let Some(counter) = counter.filter(|_| what.is_some_and(is_about_a_lock)) {
+                // A lock of one counter is none of the other's, and the account is open yet.
+                let event = &mut failure.document.event;
+                event.insert(0, '_');
+                event.insert_str(0, counter);
+            }
             notice::keep(
                 &failure.document,
                 failure.is_wanted,
@@ -799,6 +846,17 @@ impl<'a, 'p> Login<'a, 'p> {
 fn decoy_index(key: &SealingKey, request: &LoginRequest) -> u8 {
     let [index, ..] = key.mac("decoy", request.asked_name.as_bytes());
     index
+}
+
+/// Whether an event is about a lock, which is a counter's.
+fn is_about_a_lock(event: Event) -> bool {
+    matches!(
+        event,
+        Event::BecameLocked
+            | Event::BecameDisabled
+            | Event::RefusedWhileLocked
+            | Event::RefusedWhileDisabled
+    )
 }
 
 /// An answer that is not looked at.

@@ -260,11 +260,22 @@ impl Texts {
     pub fn compose(&self, document: &Document, code_in_subject: bool) -> Composed {
         let pair = self.pair(Text::of(document.kind));
         let value = |field: fields::Field| field.value(document, code_in_subject);
-        Composed {
+        let mut composed = Composed {
             subject: pair.plain.subject(code_in_subject, value),
             text: pair.plain.body(value),
             html: pair.html.page(value),
+        };
+        // Whoever runs out of recovery codes is to learn that, also from an administrator's older text.
+        if document.kind == Kind::Login && document.codes_left.is_some() {
+            let to_do = format!("If this was you, {}", value(fields::Field::ToDo));
+            if !pair.plain.is_sure_to_show(fields::Field::ToDo) {
+                Plain::add(&mut composed.text, &to_do);
+            }
+            if !pair.html.is_sure_to_show(fields::Field::ToDo) {
+                Html::add(&mut composed.html, &to_do);
+            }
         }
+        composed
     }
 
     fn pair(&self, text: Text) -> &Pair {

@@ -135,21 +135,30 @@ impl Notices<'_> {
     /// Addresses a notice to a user: by mail where that is possible, else by what else reaches them. Whether
     /// there is a way.
     fn address(&self, document: &mut Document, record: &UserRecord) -> bool {
-        let by_command = record.methods.contains(&Method::Command);
-        let ways = [Method::Email, Method::Telegram, Method::Command];
-        let way = ways.into_iter().find_map(|method| {
-            let is_possible =
-                self.channels.has(method) && (method != Method::Command || by_command);
-            let to = record.address_for(method).filter(|_| is_possible)?;
-            Some((method, to))
-        });
-        let Some((method, to)) = way else {
+        let Some((method, to)) = way(self.channels, record) else {
             return false;
         };
         document.channel = method;
         document.to = to;
         true
     }
+}
+
+/// By what notices reach a user, and where.
+fn way(channels: Channels, record: &UserRecord) -> Option<(Method, String)> {
+    let by_command = record.methods.contains(&Method::Command);
+    let ways = [Method::Email, Method::Telegram, Method::Command];
+    ways.into_iter().find_map(|method| {
+        let is_possible = channels.has(method) && (method != Method::Command || by_command);
+        let to = record.address_for(method).filter(|_| is_possible)?;
+        Some((method, to))
+    })
+}
+
+/// Whether notices reach a user at all.
+#[must_use]
+pub fn reaches(channels: Channels, record: &UserRecord) -> bool {
+    way(channels, record).is_some()
 }
 
 /// Says in a document which request it is about.

@@ -11,7 +11,7 @@ use crate::document::node::from_keys;
 use crate::hex;
 use crate::passphrase::{NoPassphrase, Passphrase};
 use crate::record::{Algorithm, App, Method};
-use crate::recovery::RecoveryCode;
+use crate::recovery::{self, RecoveryCode};
 use crate::request::UserName;
 use crate::seal::{SealError, SealingKey};
 
@@ -71,10 +71,10 @@ impl TypedAnswer {
         (6..=8).contains(&self.0.len())
     }
 
-    /// Whether it is as long as a recovery code, with hyphens as they are shown or without.
+    /// Whether it is as long as a recovery code can be typed.
     #[must_use]
     pub fn is_as_long_as_a_recovery_code(&self) -> bool {
-        matches!(self.0.len(), 13 | 15)
+        recovery::TYPED.contains(&self.0.len())
     }
 
     /// The recovery code it is shaped like.

@@ -116,10 +116,10 @@ fn decide_code(
         return Decision::Challenge(usable);
     }
     // Whoever has had codes sent is asked for one, also when this host no longer delivers.
-    let could_receive =
-        |method: &Method| *method != Method::App && record.address_for(*method).is_some();
+    let could_receive = |method: &Method| method.is_sent() && record.address_for(*method).is_some();
     let was_never_enrolled = !record.enrolled_once
         && record.apps.is_empty()
+        && record.tokens.is_empty()
         && !record.methods.iter().any(could_receive);
     if was_never_enrolled && skips_the_unenrolled(config, request) {
         return Decision::Skip(SkipReason::NeverEnrolled);
@@ -155,6 +155,7 @@ pub fn is_service_left_alone(config: &Config, request: &LoginRequest) -> bool {
 fn usable_methods(record: &UserRecord, channels: Channels) -> Vec<Method> {
     let is_usable = |method: &Method| match method {
         Method::App => record.has_usable_app(),
+        Method::Token => record.has_usable_token(),
         other => channels.has(*other) && record.address_for(*other).is_some(),
     };
     record.methods.iter().copied().filter(is_usable).collect()
@@ -248,6 +249,7 @@ mod tests {
             digits: Digits::parse(6).unwrap(),
             period: Period::parse(30_u16).unwrap(),
             enrolled: datetime(0),
+            disabled: false,
         }];
         record
     }

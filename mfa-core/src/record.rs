@@ -1,5 +1,7 @@
 //! The user record: what the administrator decides about a user. Changed by `mfa-admin` alone.
 
+mod token;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -14,8 +16,9 @@ use crate::hex;
 use crate::passphrase::PassphraseHash;
 use crate::request::UserName;
 use crate::seal::SealingKey;
+pub use token::{MAX_REMOVED_TOKENS, RemovedToken, Token};
 
-/// Authenticator apps of one user at most.
+/// Authenticator apps and tokens of one user at most, together.
 pub const MAX_APPS: usize = 8;
 /// Devices of one user at most.
 pub const MAX_DEVICES: usize = 64;
@@ -34,6 +37,8 @@ pub enum Method {
     Telegram,
     /// A code by the administrator's own command.
     Command,
+    /// A hardware token that counts (HOTP).
+    Token,
 }
 
 impl Method {
@@ -45,15 +50,28 @@ impl Method {
             Self::Email => "email",
             Self::Telegram => "telegram",
             Self::Command => "command",
+            Self::Token => "token",
         }
     }
 
-    const ALL: [Self; 4] = [Self::App, Self::Email, Self::Telegram, Self::Command];
+    const ALL: [Self; 5] = [
+        Self::App,
+        Self::Email,
+        Self::Telegram,
+        Self::Command,
+        Self::Token,
+    ];
 
     /// The method of a name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|method| method.as_str() == name)
+    }
+
+    /// Whether its codes are made here and sent.
+    #[must_use]
+    pub fn is_sent(self) -> bool {
+        matches!(self, Self::Email | Self::Telegram | Self::Command)
     }
 }
 
@@ -196,27 +214,27 @@ checked!(
 );
 
 checked!(
-    /// What names an app in the login state: 8 hexadecimal digits, see [`AppId::of_secret`].
-    AppId(String), shown: true, |text| text.len() == 8 && hex::decode(text).is_some(),
-    "is no id of an app; it is 8 hexadecimal digits"
+    /// What names an app or a token in the login state: 8 hexadecimal digits, see [`AppId::of_secret`], [`AppId::of_token`].
+    AppId(String), shown: true, |text| is_hex(text, 8),
+    "is no id of an app; it is 8 hexadecimal digits, in lower case"
 );
 
 checked!(
     /// What names a set of recovery codes in the login state: 8 hexadecimal digits, random.
-    SetId(String), shown: true, |text| text.len() == 8 && hex::decode(text).is_some(),
-    "is no id of a set; it is 8 hexadecimal digits"
+    SetId(String), shown: true, |text| is_hex(text, 8),
+    "is no id of a set; it is 8 hexadecimal digits, in lower case"
 );
 
 checked!(
     /// The salt of a set of recovery codes: 16 bytes.
-    Salt(String), shown: false, |text| text.len() == 32 && hex::decode(text).is_some(),
-    "this is no salt of recovery codes; it is 32 hexadecimal digits. Make new codes: `mfa-admin recovery generate`"
+    Salt(String), shown: false, |text| is_hex(text, 32),
+    "this is no salt of recovery codes; it is 32 hexadecimal digits, in lower case. Make new codes: `mfa-admin recovery generate`"
 );
 
 checked!(
     /// What is kept of a recovery code: 32 bytes of argon2id.
-    CodeHash(String), shown: false, |text| text.len() == 64 && hex::decode(text).is_some(),
-    "this is no hash of a recovery code; it is 64 hexadecimal digits. Make new codes: `mfa-admin recovery generate`"
+    CodeHash(String), shown: false, |text| is_hex(text, 64),
+    "this is no hash of a recovery code; it is 64 hexadecimal digits, in lower case. Make new codes: `mfa-admin recovery generate`"
 );
 
 impl AppId {
@@ -238,6 +256,14 @@ impl AppId {
         let [a, b, c, d, ..] = key.mac("app-id", &data);
         Self(hex::encode(&[a, b, c, d]))
     }
+}
+
+/// Lower case alone: ids and hashes are compared as they stand.
+fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// One `@`, nothing that a mail header or a command line could take for something else.
@@ -279,6 +305,14 @@ pub struct App {
     pub period: Period,
     /// Since when.
     pub enrolled: Datetime,
+    /// No code of it lets in.
+    #[serde(skip_serializing_if = "is_false")]
+    pub disabled: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's way
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl App {
@@ -301,6 +335,17 @@ pub struct Recovery {
     pub salt: Salt,
     /// What is kept of each code.
     pub hashes: Vec<CodeHash>,
+}
+
+/// A sealed text of a record.
+#[derive(Debug)]
+pub struct SealedText<'a> {
+    /// What people call it.
+    pub label: &'a str,
+    /// What it is sealed for, besides the user.
+    pub purpose: String,
+    /// The text.
+    pub text: &'a mut String,
 }
 
 /// What is kept of a passphrase.
@@ -340,6 +385,12 @@ pub struct UserRecord {
     /// With what.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub apps: Vec<App>,
+    /// Hardware tokens.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<Token>,
+    /// Where removed tokens stood.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub removed_tokens: Vec<RemovedToken>,
     /// Recovery codes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Recovery>,
@@ -353,7 +404,7 @@ fn user_name<S: Serializer>(user: &UserName, serializer: S) -> Result<S::Ok, S::
 }
 
 from_keys!(Device { id, label, assigned } or default {});
-from_keys!(App { id, label, secret, algorithm, digits, period, enrolled } or default {});
+from_keys!(App { id, label, secret, algorithm, digits, period, enrolled } or default { disabled });
 from_keys!(Recovery { set, salt, hashes = some_hashes } or default { generated });
 from_keys!(KeptPassphrase { hash } or default { changed });
 from_keys!(UserRecord
@@ -366,6 +417,8 @@ from_keys!(UserRecord
         telegram,
         devices = at_most::<_, MAX_DEVICES>,
         apps = at_most::<_, MAX_APPS>,
+        tokens = at_most::<_, MAX_APPS>,
+        removed_tokens = at_most::<_, MAX_REMOVED_TOKENS>,
         recovery,
         passphrase,
     }
@@ -439,6 +492,8 @@ impl UserRecord {
             telegram: None,
             devices: Vec::new(),
             apps: Vec::new(),
+            tokens: Vec::new(),
+            removed_tokens: Vec::new(),
             recovery: None,
             passphrase: None,
         }
@@ -456,10 +511,11 @@ impl UserRecord {
     ) -> Result<ReadRecord, DocumentError> {
         let read = document::read::<Self>(bytes, IgnoreUnknown::Listed(ignore_unknown))?;
         let record = read.value;
-        let has_twins = record.apps.iter().enumerate().any(|(place, app)| {
-            let mut before = record.apps.iter().take(place);
-            before.any(|other| other.id == app.id)
-        });
+        let apps = record.apps.iter().map(|app| &app.id);
+        let tokens = record.tokens.iter().map(|token| &token.id);
+        let ids: Vec<&AppId> = apps.chain(tokens).collect();
+        let mut numbered = ids.iter().enumerate();
+        let has_twins = numbered.any(|(place, id)| ids.iter().take(place).any(|other| other == id));
         let message = if record.user != *user {
             format!(
                 "the record is of {:?}; write `user = {:?}`",
@@ -467,7 +523,9 @@ impl UserRecord {
                 user.as_str()
             )
         } else if has_twins {
-            "two apps have the same id; remove one of them".to_owned()
+            "two apps or tokens have the same id; remove one of them".to_owned()
+        } else if ids.len() > MAX_APPS {
+            "there are more than 8 apps and tokens; remove some of them".to_owned()
         } else {
             return Ok(ReadRecord {
                 record,
@@ -503,17 +561,32 @@ impl UserRecord {
     #[must_use]
     pub fn address_for(&self, method: Method) -> Option<String> {
         match method {
-            Method::App => None,
+            Method::App | Method::Token => None,
             Method::Email => self.email.as_ref().map(ToString::to_string),
             Method::Telegram => self.telegram.map(|id| id.to_string()),
             Method::Command => Some(String::new()),
         }
     }
 
+    /// Every sealed text of the record.
+    pub fn sealed_texts(&mut self) -> impl Iterator<Item = SealedText<'_>> {
+        let apps = self.apps.iter_mut().map(|app| SealedText {
+            label: app.label.get(),
+            purpose: App::seal_purpose(&app.id),
+            text: &mut app.secret,
+        });
+        let tokens = self.tokens.iter_mut().map(|token| SealedText {
+            label: token.label.get(),
+            purpose: Token::seal_purpose(&token.id),
+            text: &mut token.secret,
+        });
+        apps.chain(tokens)
+    }
+
     /// Whether an app code could ever let this user in.
     #[must_use]
     pub fn has_usable_app(&self) -> bool {
-        self.methods.contains(&Method::App) && !self.apps.is_empty()
+        self.methods.contains(&Method::App) && self.apps.iter().any(|app| !app.disabled)
     }
 }
 
@@ -602,7 +675,7 @@ hashes = ["00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"]
             (
                 "\"5f0c2a91\"",
                 "\"../../x\"",
-                "15:6: \"../../x\" is no id of an app; it is 8 hexadecimal digits",
+                "15:6: \"../../x\" is no id of an app; it is 8 hexadecimal digits, in lower case",
             ),
             (
                 "id = \"1b9d",
@@ -612,7 +685,7 @@ hashes = ["00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"]
             (
                 "approved = true",
                 "aproved = true",
-                "4:1: unknown key `aproved`; write one of `version`, `user`, `approved`, `enrolled_once`, `suspended`, `methods`, `email`, `telegram`, `devices`, `apps`, `recovery`, `passphrase`, or name it in `ignore_unknown` of mfa.toml",
+                "4:1: unknown key `aproved`; write one of `version`, `user`, `approved`, `enrolled_once`, `suspended`, `methods`, `email`, `telegram`, `devices`, `apps`, `tokens`, `removed_tokens`, `recovery`, `passphrase`, or name it in `ignore_unknown` of mfa.toml",
             ),
         ] {
             assert!(EXAMPLE.contains(from));
@@ -632,7 +705,7 @@ hashes = ["00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"]
             (
                 "\"c41d77e0\"",
                 "\"c41d77e\"",
-                "23:7: \"c41d77e\" is no id of a set; it is 8 hexadecimal digits",
+                "23:7: \"c41d77e\" is no id of a set; it is 8 hexadecimal digits, in lower case",
             ),
             (
                 "\"c41d77e0\"",
@@ -656,6 +729,18 @@ hashes = ["00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"]
                 "0011",
                 "26:11: this is no hash of a recovery code; it is 64 hexadecimal digits",
             ),
+            // What is compared as text is written in one way.
+            (
+                "\"c41d77e0\"",
+                "\"C41D77E0\"",
+                "23:7: \"C41D77E0\" is no id of a set",
+            ),
+            (
+                salt,
+                "salt = \"00112233445566778899AABBCCDDEEFF\"",
+                "25:8: this is no salt",
+            ),
+            (hash, &hash.to_uppercase(), "26:11: this is no hash"),
             (hash, &"é".repeat(32), "26:11: this is no hash"),
             (hash, &"0".repeat(60_000), "26:11: this is no hash"),
             (
@@ -718,7 +803,7 @@ hashes = ["00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"]
             "{}[[apps]]{app}[[apps]]{app}",
             EXAMPLE.split("[[apps]]").next().unwrap()
         );
-        assert!(error(&twice).contains("two apps have the same id"));
+        assert!(error(&twice).contains("two apps or tokens have the same id"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::hex;
 use crate::record::{CodeHash, Recovery, Salt, SetId, datetime};
@@ -26,6 +26,9 @@ const GROUPS: [RangeInclusive<usize>; 3] = [0..=3, 4..=7, 8..=12];
 
 /// KiB that a hash fills.
 const MEMORY: u32 = 4096;
+/// KiB that are asked for: more than malloc ever has on its heap (32 MiB), so that each hash has fresh pages of the kernel's, and
+/// gives them back. What a heap has at hand depends on who was looked up, and shows in time. Only what is filled is used.
+const ROOM: usize = 33 * 1024;
 /// Bytes of a hash.
 const HASH_LEN: usize = 32;
 /// Bytes of a salt.
@@ -35,6 +38,8 @@ const SALT_LEN: usize = 16;
 thread_local! {
     /// How many hashes this thread has computed.
     pub(crate) static HASHES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    /// Whether the system has no memory for this thread's hashes.
+    pub(crate) static HAS_NO_MEMORY: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
 /// Why recovery codes can be neither made nor checked.
@@ -50,7 +55,7 @@ impl fmt::Display for RecoveryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoRandomness => "the system gives no random bytes (getrandom)",
-            Self::NoMemory => "the system gives no 4 MiB of memory for the hash of a recovery code",
+            Self::NoMemory => "the system gives no memory for the hash of a recovery code",
         })
     }
 }
@@ -121,18 +126,28 @@ impl fmt::Debug for RecoveryCode {
 
 /// Computes hashes, all in the same memory, which is wiped in the end.
 struct Hasher {
-    memory: Zeroizing<Vec<Block>>,
+    memory: Vec<Block>,
+}
+
+impl Drop for Hasher {
+    fn drop(&mut self) {
+        // Not the whole room, which was never used.
+        self.memory.iter_mut().zeroize();
+    }
 }
 
 impl Hasher {
     fn new() -> Result<Self, RecoveryError> {
-        let mut memory = Zeroizing::new(Vec::new());
-        let blocks = MEMORY as usize;
+        #[cfg(test)]
+        if HAS_NO_MEMORY.get() {
+            return Err(RecoveryError::NoMemory);
+        }
+        let mut memory = Vec::new();
         // A host program is not to end because of us where there is none.
         memory
-            .try_reserve_exact(blocks)
+            .try_reserve_exact(ROOM)
             .map_err(|_| RecoveryError::NoMemory)?;
-        memory.resize(blocks, Block::new());
+        memory.resize(MEMORY as usize, Block::new());
         Ok(Self { memory })
     }
 
@@ -185,32 +200,43 @@ impl Recovery {
     }
 }
 
-/// Which of a set's codes an answer is, counted from 0. One hash is computed, whatever it is, and whether there is a
-/// set or not.
-///
-/// # Errors
-///
-/// The system gives no memory.
-pub fn place_of(
-    set: Option<&Recovery>,
-    code: &RecoveryCode,
-) -> Result<Option<usize>, RecoveryError> {
-    let salt = set.and_then(|set| hex::decode(set.salt.get()));
-    let salt = salt.unwrap_or_else(|| vec![0; SALT_LEN]);
-    let hash = Hasher::new()?.hash(code, &salt)?;
-    let mut found = None;
-    for (place, kept) in set.iter().flat_map(|set| set.hashes.iter().enumerate()) {
-        if constant_time_eq::constant_time_eq(hash.get().as_bytes(), kept.get().as_bytes()) {
-            found = Some(place);
-        }
-    }
-    Ok(found)
+/// The hash of an answer. It takes milliseconds, so it is computed before anything is locked.
+pub struct Hashed {
+    /// Whose salt it was computed with.
+    set: Option<(SetId, Salt)>,
+    hash: CodeHash,
 }
 
-/// Computes as much as for an answer that could be a recovery code.
-pub fn spend() {
-    let nothing = RecoveryCode(Zeroizing::new([b'0'; LENGTH]));
-    let _ = std::hint::black_box(place_of(None, &nothing));
+impl Hashed {
+    /// Hashes an answer with the salt of a set. As much is done where there is no set, and where the answer is no code.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no memory.
+    pub fn of(set: Option<&Recovery>, code: Option<&RecoveryCode>) -> Result<Self, RecoveryError> {
+        let salt = set.and_then(|set| hex::decode(set.salt.get()));
+        let salt = salt.unwrap_or_else(|| vec![0; SALT_LEN]);
+        let nothing = RecoveryCode(Zeroizing::new([b'0'; LENGTH]));
+        Ok(Self {
+            set: set.map(|set| (set.set.clone(), set.salt.clone())),
+            hash: Hasher::new()?.hash(code.unwrap_or(&nothing), &salt)?,
+        })
+    }
+
+    /// Which of a set's codes it is, counted from 0. None of a set that has taken the place of the one it was computed for.
+    #[must_use]
+    pub fn place_in(&self, set: &Recovery) -> Option<usize> {
+        let is_of_it =
+            (self.set.as_ref()).is_some_and(|(id, salt)| (id, salt) == (&set.set, &set.salt));
+        let mut found = None;
+        for (place, kept) in set.hashes.iter().enumerate() {
+            if constant_time_eq::constant_time_eq(self.hash.get().as_bytes(), kept.get().as_bytes())
+            {
+                found = Some(place);
+            }
+        }
+        found.filter(|_| is_of_it)
+    }
 }
 
 #[cfg(test)]
@@ -219,6 +245,10 @@ mod tests {
 
     fn parsed(typed: &str) -> Option<String> {
         RecoveryCode::parse(typed.as_bytes()).map(|code| code.shown().to_string())
+    }
+
+    fn place_of(set: Option<&Recovery>, code: &RecoveryCode) -> Option<usize> {
+        Hashed::of(set, Some(code)).unwrap().place_in(set?)
     }
 
     #[test]
@@ -274,12 +304,11 @@ mod tests {
             let shown = code.shown();
             assert_eq!(shown.len(), 15);
             let typed = RecoveryCode::parse(shown.to_lowercase().as_bytes()).unwrap();
-            assert_eq!(place_of(Some(&set), &typed), Ok(Some(place)));
+            assert_eq!(place_of(Some(&set), &typed), Some(place));
         }
         let (other, others) = Recovery::generate(0).unwrap();
-        assert_eq!(place_of(Some(&set), &others[0]), Ok(None));
-        assert_eq!(place_of(Some(&other), &codes[0]), Ok(None));
-        assert_eq!(place_of(None, &codes[0]), Ok(None));
+        assert_eq!(place_of(Some(&set), &others[0]), None);
+        assert_eq!(place_of(Some(&other), &codes[0]), None);
         assert!(set.set != other.set && set.salt != other.salt);
     }
 
@@ -300,13 +329,38 @@ mod tests {
     fn an_answer_costs_one_hash_with_a_set_and_without() {
         let (set, codes) = Recovery::generate(0).unwrap();
         for set in [None, Some(&set)] {
-            let before = HASHES.get();
-            place_of(set, &codes[9]).unwrap();
-            assert_eq!(HASHES.get() - before, 1);
+            for code in [None, Some(&codes[9])] {
+                let before = HASHES.get();
+                Hashed::of(set, code).unwrap();
+                assert_eq!(HASHES.get() - before, 1);
+            }
         }
-        let before = HASHES.get();
-        spend();
-        assert_eq!(HASHES.get() - before, 1);
+    }
+
+    #[test]
+    fn a_hash_is_good_for_the_set_it_was_computed_for_alone() {
+        let (set, codes) = Recovery::generate(0).unwrap();
+        let hashed = Hashed::of(Some(&set), Some(&codes[4])).unwrap();
+        assert_eq!(hashed.place_in(&set), Some(4));
+        let (other, _) = Recovery::generate(0).unwrap();
+        for changed in [
+            Recovery {
+                set: other.set.clone(),
+                ..set.clone()
+            },
+            Recovery {
+                salt: other.salt.clone(),
+                ..set.clone()
+            },
+            Recovery {
+                hashes: other.hashes,
+                ..set.clone()
+            },
+        ] {
+            assert_eq!(hashed.place_in(&changed), None);
+        }
+        let of_nobody = Hashed::of(None, Some(&codes[4])).unwrap();
+        assert_eq!(of_nobody.place_in(&set), None);
     }
 
     /// What the reference implementation says of the same: `echo -n K7QM2R0TXW41P | argon2 0123456789abcdef -id

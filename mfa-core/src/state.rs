@@ -1,15 +1,18 @@
 //! The login state: what logins leave behind for the next one.
 
+mod tokens;
+
 use serde::Serialize;
 
 use crate::clock::{BootId, Moment};
 use crate::document::node::from_keys;
 use crate::document::{self, DocumentError, IgnoreUnknown, Read};
 use crate::otp::SentCode;
-use crate::record::{App, AppId, Recovery, SetId};
+use crate::record::{App, AppId, Recovery, SetId, UserRecord};
 use crate::throttle::{Failures, Sends};
+pub use tokens::TokenCounter;
 
-/// Steps kept at most: those of 8 apps and half as many of removed ones.
+/// Steps kept at most: those of 8 apps and half as many of removed ones. Each token that is kept leaves room for one less.
 const MAX_STEPS: usize = 12;
 /// Bytes kept of an address.
 const MAX_ADDRESS: usize = 64;
@@ -80,6 +83,9 @@ pub struct UsedCodes {
     /// The login with the last of them, until its session is opened: the user was told of that login already.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub told: Option<String>,
+    /// The same where the user was not told yet: no notice of it could be kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub untold: Option<String>,
 }
 
 /// The last login that succeeded.
@@ -119,15 +125,21 @@ pub struct LoginState {
     /// Last accepted steps.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<AcceptedStep>,
+    /// Where hardware tokens stand.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<TokenCounter>,
+    /// The last code was of this token, and beyond where codes let in: if the following one comes next, it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resync: Option<TokenCounter>,
 }
 
 from_keys!(StateClock { elapsed_ms, boot, up_ms, wall_ms } or default {});
 from_keys!(AcceptedStep { app, step, period } or default {});
-from_keys!(UsedCodes { set, places } or default { told });
+from_keys!(UsedCodes { set, places } or default { told, untold });
 from_keys!(LastSuccess { at, from } or default {});
 from_keys!(LoginState
     { version, clock }
-    or default { codes, recovery, used, sends, sent, told_from, last_success, steps }
+    or default { codes, recovery, used, sends, sent, told_from, last_success, steps, tokens, resync }
 );
 
 impl Default for LoginState {
@@ -144,11 +156,24 @@ impl Default for LoginState {
             told_from: None,
             last_success: None,
             steps: Vec::new(),
+            tokens: Vec::new(),
+            resync: None,
         }
     }
 }
 
 impl LoginState {
+    /// The state of a user who has none: if there was one, nobody knows which recovery codes were used, so all count
+    /// as used. Codes are made after the state, and only by `mfa-admin`.
+    #[must_use]
+    pub fn anew(record: Option<&UserRecord>) -> Self {
+        let mut state = Self::default();
+        if let Some(set) = record.and_then(|record| record.recovery.as_ref()) {
+            state.use_all_codes(set);
+        }
+        state
+    }
+
     /// Reads what [`LoginState::to_payload`] wrote.
     ///
     /// # Errors
@@ -226,7 +251,7 @@ impl LoginState {
                 .saturating_mul(u64::from(accepted.period));
             is_in_use(accepted) || good_until >= unix_seconds
         });
-        while self.steps.len() > MAX_STEPS {
+        while self.steps.len() + self.tokens.len() > MAX_STEPS {
             let Some(place) = self.steps.iter().position(|accepted| !is_in_use(accepted)) else {
                 break;
             };
@@ -238,6 +263,10 @@ impl LoginState {
     pub fn succeeded(&mut self, unix_seconds: u64, from: &str) {
         self.note_success(unix_seconds, from);
         crate::throttle::forgive(&mut self.codes);
+        // The session of a login before this one is not waited for.
+        if let Some(used) = &mut self.used {
+            (used.told, used.untold) = (None, None);
+        }
     }
 
     /// Notes a success with a recovery code. What stands against app codes stays.
@@ -259,13 +288,30 @@ impl LoginState {
         bit(place).is_none_or(|bit| self.used_places(set) & bit != 0)
     }
 
-    /// Notes that a code of the set was used, in the login of this name.
+    /// Notes that a code of the set was used, in the login of this name, which nobody was told of yet.
     pub fn use_code(&mut self, set: &Recovery, place: usize, login: &str) {
         self.used = Some(UsedCodes {
             set: set.set.clone(),
             places: self.used_places(set) | bit(place).unwrap_or_default(),
-            told: Some(login.to_owned()),
+            told: None,
+            untold: Some(login.to_owned()),
         });
+    }
+
+    /// Notes that the user was told of the login of this name.
+    pub fn told_of_code(&mut self, login: &str) {
+        if let Some(used) = &mut self.used
+            && let Some(name) = used.untold.take_if(|untold| untold == login)
+        {
+            used.told = Some(name);
+        }
+    }
+
+    /// Whether the user is yet to be told of this login, which came in by a recovery code.
+    #[must_use]
+    pub fn is_untold(&self, login: &str) -> bool {
+        let used = self.used.as_ref();
+        used.and_then(|used| used.untold.as_deref()) == Some(login)
     }
 
     /// Has all codes of a set count as used: nobody knows which were.
@@ -274,6 +320,7 @@ impl LoginState {
             set: set.set.clone(),
             places: u16::MAX,
             told: None,
+            untold: None,
         });
     }
 
@@ -358,6 +405,7 @@ mod tests {
             digits: Digits::parse(6).unwrap(),
             period: Period::parse(30_u16).unwrap(),
             enrolled: datetime(0),
+            disabled: false,
         }
     }
 
@@ -475,12 +523,33 @@ mod tests {
     #[test]
     fn the_session_of_a_recovered_login_is_told_of_once() {
         let mut state = LoginState::default();
-        assert!(!state.take_told("9f2c41d07be1"));
-        state.use_code(&set("00000001", 10), 0, "9f2c41d07be1");
-        assert!(!state.take_told("000000000000"));
-        assert!(state.take_told("9f2c41d07be1"));
-        assert!(!state.take_told("9f2c41d07be1"));
+        let (login, other) = ("9f2c41d07be1", "000000000000");
+        assert!(!state.take_told(login) && !state.is_untold(login));
+        state.use_code(&set("00000001", 10), 0, login);
+        // Until a notice is kept nobody has been told.
+        assert!(state.is_untold(login) && !state.is_untold(other) && !state.take_told(login));
+        state.told_of_code(other);
+        assert!(state.is_untold(login));
+        state.told_of_code(login);
+        assert!(!state.is_untold(login) && !state.take_told(other));
+        assert!(state.take_told(login));
+        assert!(!state.take_told(login));
         assert_eq!(state.codes_left(&set("00000001", 10)), 9);
+    }
+
+    #[test]
+    fn the_name_of_a_recovered_login_goes_with_the_next_success() {
+        let login = "9f2c41d07be1";
+        for is_told in [true, false] {
+            let mut state = LoginState::default();
+            state.use_code(&set("00000001", 10), 0, login);
+            if is_told {
+                state.told_of_code(login);
+            }
+            state.succeeded(1, "");
+            let used = state.used.unwrap();
+            assert_eq!((used.told, used.untold, used.places), (None, None, 1));
+        }
     }
 
     #[test]
@@ -540,8 +609,22 @@ mod tests {
         state.recovery = state.codes.clone();
         state.use_code(&set("00000001", 16), 15, "9f2c41d07be1");
         state.used.as_mut().unwrap().places = u16::MAX;
+        let apps_alone = state.clone();
+        // As many tokens as a record can have, in the place of the apps.
+        for app in &apps[..8] {
+            state.use_token(&app.id, u64::from(u32::MAX), u64::from(u32::MAX));
+        }
+        state.forget_removed_apps(&[], 0, 1);
+        state.resync = state.tokens.first().cloned();
+        assert_eq!((state.tokens.len(), state.steps.len()), (8, 4));
+        for (token, app) in state.tokens.iter().zip(&apps) {
+            assert_eq!(token.token, app.id);
+        }
+        let room = |state: &LoginState| MAX_PAYLOAD - state.to_payload().unwrap().len();
+        assert!(room(&state) >= room(&apps_alone), "{} bytes", room(&state));
+        let state = apps_alone;
         let payload = state.to_payload().unwrap();
-        // What hardware tokens are to need yet.
+        // What is to come yet.
         assert!(
             payload.len() + 200 <= MAX_PAYLOAD,
             "{} bytes",

@@ -3,8 +3,7 @@
 use std::ffi::CStr;
 
 use mfa_core::audit::{
-    AuditLog, AuditTrail, Entry, Event, Severity, debug_line, not_in_this_release_line,
-    unknown_argument_line,
+    AuditLog, AuditTrail, Entry, Event, Severity, debug_line, unknown_argument_line,
 };
 use mfa_core::clock::SystemClock;
 use mfa_core::config::Config;
@@ -200,11 +199,6 @@ impl Visit<'_, '_> {
         trail: &mut AuditTrail,
     ) -> Result<LoginOutcome, Unusable> {
         let config = self.config(request, trail)?;
-        let later = config.not_in_this_release();
-        if !later.is_empty() {
-            self.pam
-                .syslog(Severity::Notice, &not_in_this_release_line(&later));
-        }
         let host = self.host(config, request, trail)?;
         let key = host
             .prepare_login(Owner::ROOT)

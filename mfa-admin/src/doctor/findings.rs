@@ -23,6 +23,7 @@ impl Survey {
         }
         if self.has_states {
             checks.extend(self.recovery(scope));
+            checks.extend(self.tokens(scope));
             self.states(scope, &mut checks);
         }
         if !self.strangers.is_empty() {
@@ -65,7 +66,7 @@ impl Survey {
 
     fn secrets(&self, scope: &Scope) -> Option<Check> {
         if self.sealed.is_empty() {
-            let message = format!("All secrets of apps open ({}).", self.opened);
+            let message = format!("All secrets of apps and tokens open ({}).", self.opened);
             return (self.opened > 0).then(|| Check::ok("seal.secrets", message));
         }
         let hint = if self.opened == 0 {
@@ -80,7 +81,7 @@ impl Survey {
             )
         };
         let message = format!(
-            "Secrets of apps don't open: {}; the first: {}",
+            "Secrets of apps or tokens don't open: {}; the first: {}",
             self.sealed,
             self.first_sealed.as_deref().unwrap_or_default()
         );
@@ -161,7 +162,7 @@ impl Survey {
                 "let by without a code (enrolment.without_record)",
                 &self.let_by,
             ),
-            ("without an app", &self.without_app),
+            ("without an app or token in use", &self.without_app),
             ("without a method that works here", &self.without_method),
             ("locked for a time", &self.locked),
             ("disabled", &self.disabled),
@@ -174,7 +175,11 @@ impl Survey {
         if !self.without_app.is_empty() {
             check.status = Status::Warn;
             let command = format!("app enroll {}", self.without_app.example());
-            check.hint = format!("Who has no app is refused: {}.", scope.command(&command));
+            check.hint = format!(
+                "Who has no app and no token in use is refused: {}; where they are disabled, {} says so.",
+                scope.command(&command),
+                scope.command(&format!("explain {}", self.without_app.example()))
+            );
         } else if !self.without_method.is_empty() {
             check.status = Status::Warn;
             let command = format!("explain {}", self.without_method.example());
@@ -226,8 +231,7 @@ impl Survey {
                 scope.command(&set)
             )
         } else {
-            let example = self.without_address.example();
-            let user = example.split(" (").next().unwrap_or(example);
+            let user = self.without_address.example();
             let set = format!("user set {user} --email ADDR");
             format!("{}; --telegram ID for Telegram.", scope.command(&set))
         };
@@ -242,8 +246,7 @@ impl Survey {
 
     /// Users who will soon have nothing for the day when the phone is lost.
     fn recovery(&self, scope: &Scope) -> Option<Check> {
-        let example = self.few_codes.example();
-        let user = example.split(" (").next().unwrap_or(example);
+        let user = self.few_codes.example();
         (!self.few_codes.is_empty()).then(|| {
             Check::warn(
                 "users.recovery",
@@ -251,6 +254,21 @@ impl Survey {
                 format!(
                     "New ones void those that are left: {}.",
                     scope.command(&format!("recovery generate {user}"))
+                ),
+            )
+        })
+    }
+
+    /// Users whose tokens and this host don't agree on how often the button was pressed.
+    fn tokens(&self, scope: &Scope) -> Option<Check> {
+        let user = self.out_of_step.example();
+        (!self.out_of_step.is_empty()).then(|| {
+            Check::warn(
+                "users.tokens",
+                format!("Tokens that are out of step: {}.", self.out_of_step),
+                format!(
+                    "Two codes in a row bring one back: {}.",
+                    scope.command(&format!("token resync {user}"))
                 ),
             )
         })
@@ -311,7 +329,11 @@ impl Survey {
         if !self.bad_slots.is_empty() {
             checks.push(Check::warn(
                 "states.slots",
-                format!("A write was interrupted, and nothing is lost: {}.", self.bad_slots),
+                format!(
+                    "One of two slots does not hold: {}. A write was interrupted, which loses nothing; or the disk has \
+                     damaged it, and what the last login left may be forgotten.",
+                    self.bad_slots
+                ),
                 "The next login puts it right. If it comes back, see the kernel's log for errors of the disk.",
             ));
         }

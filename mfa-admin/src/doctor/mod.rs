@@ -115,17 +115,6 @@ fn configuration(scope: &Scope, checks: &mut Vec<Check>) -> Option<Config> {
     match host::load_config(&scope.config, scope.owner) {
         Ok(config) => {
             checks.push(Check::ok("config", format!("{path} is right.")));
-            let later = config.not_in_this_release();
-            if !later.is_empty() {
-                checks.push(Check::warn(
-                    "config.later",
-                    format!(
-                        "{path}: not in this release, so without effect: {}.",
-                        later.join(", ")
-                    ),
-                    "Take these keys out, or leave them for the release that knows them.",
-                ));
-            }
             Some(config)
         }
         Err(error) => {

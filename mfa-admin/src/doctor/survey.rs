@@ -8,9 +8,10 @@ use mfa_core::clock::Moment;
 use mfa_core::config::Config;
 use mfa_core::courier::Channels;
 use mfa_core::device::DeviceId;
+use mfa_core::hotp::Hotp;
 use mfa_core::otp::Authenticator;
 use mfa_core::policy::{self, Decision, DenyReason};
-use mfa_core::record::{Method, UserRecord};
+use mfa_core::record::UserRecord;
 use mfa_core::recovery::FEW;
 use mfa_core::request::{self, Account, Caller, LoginRequest, UserName};
 use mfa_core::seal::SealingKey;
@@ -22,6 +23,7 @@ use mfa_core::throttle::{self, Limits, Verdict};
 use super::quoted;
 use super::tally::Tally;
 use crate::output::shown;
+use crate::token::{self, Standing};
 
 /// The name service may be a server far away, and read a long file for each name.
 const NSS_TIME: Duration = Duration::from_secs(2);
@@ -64,7 +66,7 @@ pub(super) struct Survey {
     pub(super) suspended: Tally,
     pub(super) unapproved: Tally,
     pub(super) elsewhere: Tally,
-    /// Who has to have an app, and has none.
+    /// Who has to have an app or a token, and has none in use.
     pub(super) without_app: Tally,
     /// Who has methods, and none that works here.
     pub(super) without_method: Tally,
@@ -73,6 +75,8 @@ pub(super) struct Survey {
     pub(super) without_address: Tally,
     /// Whose recovery codes run out, and how many are left.
     pub(super) few_codes: Tally,
+    /// Whose tokens no code lets in until they are resynchronised, and how it came to that.
+    pub(super) out_of_step: Tally,
     /// Who has no passphrase, where a service asks for one.
     pub(super) without_passphrase: Tally,
     /// Let by without a code, by `without_record = "skip"`.
@@ -148,7 +152,7 @@ impl Surveyor<'_> {
     }
 
     /// Asks the policy what it would do with this user over SSH.
-    fn standing(&self, record: &UserRecord, survey: &mut Survey) {
+    fn decide(&self, record: &UserRecord) -> Option<Decision> {
         let request = LoginRequest {
             asked_name: record.user.as_str().to_owned(),
             account: Some(Account {
@@ -164,11 +168,23 @@ impl Surveyor<'_> {
             log_unknown_names: false,
             caller: Caller { uid: 0, euid: 0 },
         };
-        let Some(device) = self.device else { return };
+        let (config, channels) = (self.config, self.channels);
+        Some(policy::decide(
+            config,
+            channels,
+            &request,
+            Some(record),
+            self.device?,
+        ))
+    }
+
+    fn standing(&self, record: &UserRecord, survey: &mut Survey) {
+        let Some(decision) = self.decide(record) else {
+            return;
+        };
         if record.passphrase.is_none() {
             survey.without_passphrase.add(name(&record.user));
         }
-        let decision = policy::decide(self.config, self.channels, &request, Some(record), device);
         if matches!(
             decision,
             Decision::Challenge(_) | Decision::Deny(DenyReason::NotEnrolled)
@@ -187,7 +203,7 @@ impl Surveyor<'_> {
             Decision::Deny(
                 DenyReason::NotEnrolled | DenyReason::UnknownUser | DenyReason::NoPassphrase,
             ) => {
-                if record.methods.iter().all(|method| *method == Method::App) {
+                if record.methods.iter().all(|method| !method.is_sent()) {
                     &mut survey.without_app
                 } else {
                     &mut survey.without_method
@@ -200,15 +216,14 @@ impl Surveyor<'_> {
     /// What of a user's methods can't be delivered here.
     fn deliveries(&self, record: &UserRecord, survey: &mut Survey) {
         for method in &record.methods {
-            let is_delivered = *method != Method::App;
+            let is_delivered = method.is_sent();
             if is_delivered && !self.channels.has(*method) {
                 let users = survey.undelivered.entry(method.as_str()).or_default();
                 users.add(name(&record.user));
             } else if is_delivered && record.address_for(*method).is_none() {
-                let user = name(&record.user);
                 survey
                     .without_address
-                    .add(format!("{user} ({})", method.as_str()));
+                    .add_with(&name(&record.user), method.as_str());
             }
         }
     }
@@ -233,12 +248,29 @@ impl Surveyor<'_> {
                 }
             }
         }
+        for token in &record.tokens {
+            match Hotp::open(key, &record.user, token) {
+                Ok(_) => survey.opened += 1,
+                Err(why) => {
+                    let label = shown(token.label.get());
+                    survey
+                        .sealed
+                        .add(format!("{} (token {label})", name(&record.user)));
+                    survey
+                        .first_sealed
+                        .get_or_insert_with(|| shown(&why.to_string()) + ".");
+                    survey
+                        .first_sealed_user
+                        .get_or_insert_with(|| name(&record.user));
+                }
+            }
+        }
     }
 
     fn state(&self, user: &UserName, record: Option<&UserRecord>, survey: &mut Survey) {
         match self.store.state(user) {
             // The next login makes it.
-            Ok(None) => {}
+            Ok(None) => self.judge_state(user, record, LoginState::anew(record), survey),
             Ok(Some(view)) => {
                 survey.states += 1;
                 if view.has_bad_slot {
@@ -274,20 +306,49 @@ impl Surveyor<'_> {
         {
             survey.ahead.add(name(user));
         }
+        for entry in record.map_or(&[][..], |record| &record.tokens) {
+            let standing = token::standing(entry, Some(&state));
+            if matches!(standing, Standing::CounterUnknown | Standing::OutOfStep) {
+                let (label, words) = (shown(entry.label.get()), standing.words());
+                survey
+                    .out_of_step
+                    .add_with(&name(user), &format!("{label}: {words}"));
+            }
+        }
         if let Some(set) = record.and_then(|record| record.recovery.as_ref()) {
             let left = state.codes_left(set);
             if left <= FEW {
                 survey
                     .few_codes
-                    .add(format!("{} ({left} left)", name(user)));
+                    .add_with(&name(user), &format!("{left} left"));
+            }
+            if left == 0 && self.has_recovery_codes_alone(record) {
+                // Asked, and nothing lets in.
+                survey.ready = survey.ready.saturating_sub(1);
+                survey.without_app.add(name(user));
             }
         }
         state.advance(self.now);
-        match throttle::admit(&state.codes, state.now(), &Limits::from(self.config)) {
-            Verdict::Disabled => survey.disabled.add(name(user)),
-            Verdict::Locked(_) => survey.locked.add(name(user)),
-            Verdict::Evaluate | Verdict::Throttled(_) => {}
+        for (failures, whose) in [(&state.codes, ""), (&state.recovery, "recovery codes")] {
+            let tally = match throttle::admit(failures, state.now(), &Limits::from(self.config)) {
+                Verdict::Disabled => &mut survey.disabled,
+                Verdict::Locked(_) => &mut survey.locked,
+                Verdict::Evaluate | Verdict::Throttled(_) => continue,
+            };
+            if whose.is_empty() {
+                tally.add(name(user));
+            } else {
+                tally.add_with(&name(user), whose);
+            }
         }
+    }
+
+    /// Whether a user is asked for a code, and nothing but recovery codes counts.
+    fn has_recovery_codes_alone(&self, record: Option<&UserRecord>) -> bool {
+        let decision = record.and_then(|record| self.decide(record));
+        decision.is_some_and(
+            |decision| matches!(decision, Decision::Challenge(usable) if usable.is_empty()),
+        )
     }
 
     /// The states that are nobody's: a login mends what is wrong in them, not whose they are.

@@ -9,10 +9,20 @@ const NAMED: usize = 3;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     first: Vec<String>,
+    /// Whom the first one is about.
+    example: Option<String>,
     count: usize,
 }
 
 impl Tally {
+    /// A name, and what there is to say of it.
+    pub(super) fn add_with(&mut self, name: &str, more: &str) {
+        if self.count == 0 {
+            self.example = Some(name.to_owned());
+        }
+        self.add(format!("{name} ({more})"));
+    }
+
     pub(super) fn add(&mut self, name: impl Into<String>) {
         if self.first.len() < NAMED {
             self.first.push(name.into());
@@ -30,7 +40,8 @@ impl Tally {
 
     /// The first one, for a command that is to be shown with a name in it.
     pub(super) fn example(&self) -> &str {
-        self.first.first().map_or("NAME", String::as_str)
+        let first = self.example.as_ref().or(self.first.first());
+        first.map_or("NAME", String::as_str)
     }
 
     /// For findings that are sentences: `one; two; and 5 more`.
@@ -77,5 +88,14 @@ mod tests {
         assert_eq!(said, expected);
         assert_eq!(tally.sentences(), "alice; bob; carol; and 2 more");
         assert_eq!((tally.count(), tally.example()), (5, "alice"));
+    }
+
+    #[test]
+    fn what_is_said_of_a_name_is_no_part_of_it() {
+        let mut tally = Tally::default();
+        tally.add_with("a (b", "2 left");
+        tally.add_with("carol", "none left");
+        assert_eq!(tally.to_string(), "a (b (2 left) and carol (none left)");
+        assert_eq!(tally.example(), "a (b");
     }
 }

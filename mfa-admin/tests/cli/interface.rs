@@ -55,6 +55,14 @@ fn every_verb_of_root_is_exit_5_for_others_and_changes_nothing() {
         "app list daemon",
         "app reveal daemon phone",
         "app remove daemon phone --yes",
+        "app disable daemon phone",
+        "app enable daemon phone",
+        "token add daemon --hotp --no-confirm",
+        "token list daemon",
+        "token resync daemon",
+        "token disable daemon token",
+        "token enable daemon token",
+        "token remove daemon token --yes",
         "device assign daemon any",
         "device list daemon",
         "device revoke daemon this --yes",
@@ -72,6 +80,9 @@ fn every_verb_of_root_is_exit_5_for_others_and_changes_nothing() {
         "notify test daemon",
         "notify queue",
         "notify drain",
+        "seal status",
+        "seal rotate",
+        "seal bind --yes",
     ] {
         let run = host.run_as_nobody(&format!("--json {line}")).expect(5);
         assert_eq!(run.json()["error"]["kind"], "not_permitted", "{line}");
@@ -121,6 +132,7 @@ fn the_verbs_of_the_manual_are_in_the_help_and_no_others() {
         "explain",
         "user",
         "app",
+        "token",
         "device",
         "state",
         "recovery",
@@ -128,11 +140,12 @@ fn the_verbs_of_the_manual_are_in_the_help_and_no_others() {
         "code",
         "credential",
         "notify",
+        "seal",
     ] {
         assert!(help.contains(&format!("\n  {noun} ")), "{noun}: {help}");
         assert_fits(&host.run(&format!("{noun} --help")).expect(0).out);
     }
-    for noun in ["seal", "import", "export"] {
+    for noun in ["import", "export"] {
         assert!(!help.contains(&format!("\n  {noun} ")), "{noun}");
     }
     assert_fits(&help);
@@ -150,6 +163,14 @@ fn the_verbs_of_the_manual_are_in_the_help_and_no_others() {
         "app list",
         "app reveal",
         "app remove",
+        "app disable",
+        "app enable",
+        "token add",
+        "token list",
+        "token resync",
+        "token disable",
+        "token enable",
+        "token remove",
         "device id",
         "device assign",
         "device list",
@@ -204,20 +225,6 @@ fn config_check_names_line_column_and_what_to_write() {
         .clone();
     assert_eq!(error["kind"], "config_unusable");
     assert!(error["message"].as_str().unwrap().ends_with(&expected));
-    std::fs::write(&file, "version = 1\n[seal]\ncredential = \"mfa\"\n").unwrap();
-    let run = host
-        .run(&format!("config check {}", file.display()))
-        .expect(0);
-    assert!(
-        run.err.contains("[seal]: not in this release"),
-        "{}",
-        run.err
-    );
-    let document = host
-        .run(&format!("--json config check {}", file.display()))
-        .expect(0)
-        .json();
-    assert_eq!(document["warnings"].as_array().unwrap().len(), 1);
     host.feed("config check -", "version = 1\n").expect(0);
     host.feed("config check -", "version = 9\n").expect(4);
     for path in ["/no/such/file", "/", "/dev/null"] {

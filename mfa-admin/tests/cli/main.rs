@@ -20,5 +20,7 @@ mod interface;
 mod notices;
 mod passphrases;
 mod recovery;
+mod seal;
 mod states;
+mod tokens;
 mod users;

@@ -15,6 +15,8 @@ fn every_change_to_a_user_is_told_once_with_what_it_was_and_by_whom() {
             "",
         ),
         ("app reveal daemon tablet", "app_revealed", "tablet", ""),
+        ("app disable daemon tablet", "app_disabled", "tablet", ""),
+        ("app enable daemon tablet", "app_enabled", "tablet", ""),
         (
             "app remove daemon tablet --yes",
             "app_removed",
@@ -77,6 +79,26 @@ fn every_change_to_a_user_is_told_once_with_what_it_was_and_by_whom() {
     }
     assert_eq!(host.messages().len(), 0);
     assert_eq!(device.len(), 32);
+}
+
+#[test]
+fn a_reset_that_voids_recovery_codes_says_so_to_whom_it_is_about() {
+    needs_root!();
+    let host = Host::delivering("daemon");
+    let made = host.run("--json recovery generate daemon").expect(0).json();
+    assert_eq!(made["warnings"], serde_json::json!([]));
+    host.forget_notices();
+    for (is_damaged, detail) in [(false, ""), (true, "all recovery codes of before are void")] {
+        if is_damaged {
+            std::fs::write(host.path("store/state/daemon"), "").unwrap();
+        }
+        host.run("state reset daemon --yes").expect(0);
+        let notices = host.notices();
+        assert_eq!(notices.len(), 1);
+        assert_eq!(notices[0]["event"], "state_reset");
+        assert_eq!(notices[0]["detail"].as_str().unwrap_or_default(), detail);
+        host.forget_notices();
+    }
 }
 
 #[test]

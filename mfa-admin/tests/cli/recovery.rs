@@ -1,6 +1,8 @@
 //! Recovery codes: making them, and what is said of them.
 
-use crate::host::{Host, assert_fits, code, needs_root, wrong_code};
+use std::process::{Command, Stdio};
+
+use crate::host::{Host, PROGRAM, Run, assert_fits, code, finish, needs_root, wrong_code};
 
 /// The codes on a page.
 fn codes(page: &str) -> Vec<String> {
@@ -23,7 +25,13 @@ fn ten_codes_are_printed_once_with_how_to_use_them() {
     let host = Host::enrolled("daemon");
     let (run, lines) = host.run_logged("recovery generate daemon", "");
     let run = run.expect(0);
-    assert_eq!(run.err, "");
+    assert!(
+        words(&run.err).starts_with(
+            "mfa-admin: warning: nothing is delivered on this host: daemon is not told"
+        ) && run.err.matches("warning").count() == 1,
+        "{}",
+        run.err
+    );
     assert_fits(&run.out);
     let printed = codes(&run.out);
     assert_eq!(printed.len(), 10, "{}", run.out);
@@ -336,6 +344,22 @@ fn explain_says_what_a_recovery_code_would_do() {
         (&document["decision"], &document["reason"]),
         (&"challenge".into(), &"recovery".into())
     );
+    // The count of other codes is none of theirs.
+    host.change_state("daemon", |state| state.codes.disabled = true);
+    let document = explain();
+    assert_eq!(
+        (
+            &document["decision"],
+            &document["reason"],
+            &document["recovery"]
+        ),
+        (&"challenge".into(), &"recovery".into(), &true.into())
+    );
+    assert!(
+        host.run("doctor")
+            .out
+            .contains("1 user is asked for a code")
+    );
     for code in &codes {
         host.feed("code verify daemon", code).expect(0);
     }
@@ -346,7 +370,168 @@ fn explain_says_what_a_recovery_code_would_do() {
             &document["reason"],
             &document["recovery"]
         ),
-        (&"deny".into(), &"not_enrolled".into(), &false.into())
+        (&"deny".into(), &"recovery_used_up".into(), &false.into())
+    );
+    // Whom no code lets in is not ready.
+    let doctor = words(&host.run("doctor").out);
+    assert!(
+        doctor.contains("0 users are asked for a code; without an app or token in use: daemon"),
+        "{doctor}"
+    );
+}
+
+/// A run whose standard output is what the shell makes it.
+fn generate_into(host: &Host, line: &str, redirection: &str) -> Run {
+    let mut command = Command::new("sh");
+    let script = format!("exec {PROGRAM} --config \"$0\" {line} {redirection}");
+    command.args(["-c", &script]).arg(host.path("mfa.toml"));
+    finish(command, "")
+}
+
+#[test]
+fn codes_that_nobody_would_see_are_not_made() {
+    needs_root!();
+    let host = Host::enrolled("daemon");
+    let old = generate(&host);
+    let before = host.snapshot();
+    for redirection in [">&-", ">/dev/null", "<&- >&- 2>/dev/null"] {
+        for line in [
+            "recovery generate daemon --yes",
+            "--json recovery generate daemon --yes",
+        ] {
+            let run = generate_into(&host, line, redirection).expect(1);
+            assert_eq!(run.out, "");
+            let is_said =
+                words(&run.err).contains("nobody would ever see the codes; nothing was changed");
+            assert!(
+                is_said || redirection.contains("2>"),
+                "{redirection}: {}",
+                run.err
+            );
+            assert_eq!(host.snapshot(), before);
+        }
+    }
+    host.feed("code verify daemon", &old[0]).expect(0);
+}
+
+#[test]
+fn codes_that_could_not_be_shown_are_said_to_be_lost() {
+    needs_root!();
+    let host = Host::enrolled("daemon");
+    let old = generate(&host);
+    // A full disk; a reader who has gone.
+    for redirection in [">/dev/full", "| sleep 0"] {
+        for line in [
+            "recovery generate daemon --yes",
+            "--json recovery generate daemon --yes",
+        ] {
+            let record = std::fs::read(host.path("store/users/daemon.toml")).unwrap();
+            let run = if redirection.starts_with('>') {
+                generate_into(&host, line, redirection).expect(1)
+            } else {
+                generate_for_nobody(&host, line).expect(1)
+            };
+            let said = words(&run.err);
+            assert!(
+                said.contains("these codes of daemon are lost, and those of before are void")
+                    && said.contains("`mfa-admin recovery generate daemon` makes new ones"),
+                "{redirection}, {line}: {said}"
+            );
+            assert!(!said.contains("done all the same"), "{said}");
+            assert_ne!(
+                record,
+                std::fs::read(host.path("store/users/daemon.toml")).unwrap()
+            );
+        }
+    }
+    host.feed("code verify daemon", &old[0]).expect(1);
+    // What else can't be printed is said with --json as well.
+    let run = generate_into(&host, "--json recovery status daemon", ">/dev/full").expect(1);
+    assert!(
+        run.err.contains("standard output can't be written"),
+        "{}",
+        run.err
+    );
+}
+
+/// A run whose reader has gone before anything is written.
+fn generate_for_nobody(host: &Host, line: &str) -> Run {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = host.command(line);
+    command
+        .stdin(Stdio::null())
+        .stdout(writer)
+        .stderr(Stdio::piped());
+    let output = command.output().unwrap();
+    Run {
+        code: output.status.code().unwrap_or(-1),
+        out: String::new(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+#[test]
+fn who_can_not_be_told_or_is_locked_is_a_warning_when_codes_are_made() {
+    needs_root!();
+    let host = Host::enrolled("daemon");
+    let warned = |line: &str| {
+        let run = host.run(line).expect(0);
+        let document = host.run(&format!("--json {line}")).expect(0).json();
+        let listed: Vec<_> = document["warnings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|said| words(said.as_str().unwrap()))
+            .collect();
+        let said = words(&run.err);
+        assert!(
+            listed.iter().all(|listed| said.contains(listed.as_str())),
+            "{said}\n{listed:?}"
+        );
+        assert_eq!(codes(&run.out).len(), 10);
+        listed
+    };
+    let line = "recovery generate daemon --yes";
+    let listed = warned(line);
+    assert!(
+        listed.len() == 1 && listed[0].starts_with("nothing is delivered on this host"),
+        "{listed:?}"
+    );
+    let path = host.path("mfa.toml");
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    text.push_str("[courier.smtp]\nhost = \"mail.example.com\"\nfrom = \"a@example.com\"\n");
+    std::fs::write(&path, text).unwrap();
+    let listed = warned(line);
+    assert!(
+        listed.len() == 1 && listed[0].starts_with("daemon has no address"),
+        "{listed:?}"
+    );
+    host.change_state("daemon", |state| {
+        state.recovery.disabled = true;
+        state.recovery.in_row = 100;
+    });
+    let listed = warned(line);
+    assert_eq!(
+        listed[1],
+        "no recovery code of daemon lets in after 100 failures in a row, disabled until `mfa-admin user unlock`; see \
+         who was guessing, then `mfa-admin user unlock daemon`"
+    );
+    let doctor = words(&host.run("doctor").out);
+    assert!(
+        doctor.contains("disabled: daemon (recovery codes)"),
+        "{doctor}"
+    );
+    assert!(doctor.contains("user unlock daemon"), "{doctor}");
+    host.run("user unlock daemon").expect(0);
+    host.run("user set daemon --email d@example.com").expect(0);
+    // There is no spool, which is another matter: it is said when the notice can't be kept.
+    let run = host.run(&format!("--json {line}")).expect(0);
+    assert_eq!(run.json()["warnings"], serde_json::json!([]));
+    assert!(
+        run.err.contains("daemon is not told of this"),
+        "{}",
+        run.err
     );
 }
 
@@ -371,7 +556,54 @@ fn a_reset_says_what_became_of_used_codes() {
     let run = host.run("state reset daemon --yes").expect(4);
     assert!(run.err.contains("daemon.toml:"), "{}", run.err);
     std::fs::write(&record, text).unwrap();
-    let run = host.run("state reset daemon --yes").expect(0);
+    let (run, lines) = host.run_logged("state reset daemon --yes", "");
+    let run = run.expect(0);
     assert!(run.err.contains("all of them count as used"), "{}", run.err);
     assert_eq!(left(), 0);
+    let detail = "detail=\"all recovery codes of before are void\"";
+    assert!(
+        lines[0].contains("event=state_reset") && lines[0].contains(detail),
+        "{lines:?}"
+    );
+    let (_, lines) = host.run_logged("state reset daemon --yes", "");
+    assert!(!lines[0].contains("detail"), "{lines:?}");
+}
+
+#[test]
+fn a_state_that_is_gone_makes_no_used_code_good_again() {
+    needs_root!();
+    let host = Host::enrolled("daemon");
+    let used = |codes: &[String]| host.feed("code verify daemon", &codes[0]).code;
+    let state = host.path("store/state/daemon");
+    for makes_it in [
+        "state reset daemon --yes",
+        "user set daemon --email d@example.com",
+        "recovery status daemon",
+    ] {
+        let codes = generate(&host);
+        assert_eq!(used(&codes), 0);
+        std::fs::remove_file(&state).unwrap();
+        // Before anybody makes it anew, too.
+        assert_eq!(
+            host.run("--json recovery status daemon").expect(0).json()["left"],
+            0
+        );
+        assert!(host.run("doctor").out.contains("daemon (0 left)"));
+        let shown = host.run("state show daemon").expect(0).out;
+        assert!(shown.contains("places = 65535"), "{shown}");
+        let run = host.run(makes_it).expect(0);
+        assert_eq!(
+            run.err.contains("all of them count as used"),
+            makes_it.starts_with("state"),
+            "{}",
+            run.err
+        );
+        assert_eq!(used(&codes), 1, "{makes_it}");
+        assert_eq!(
+            host.feed("code verify daemon", &codes[1]).code,
+            1,
+            "{makes_it}"
+        );
+        host.run("user unlock daemon").expect(0);
+    }
 }

@@ -4,19 +4,12 @@
 use std::ffi::{CStr, CString};
 use std::fmt;
 use std::io::{ErrorKind, Read};
-use std::net::Shutdown;
-use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
-use nix::sys::signal::{SigSet, Signal, kill};
-use nix::sys::socket::{MsgFlags, send};
-use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -24,6 +17,7 @@ use super::{Courier, Document, Kind, Report, SpoolError, spool};
 use crate::config::Config;
 use crate::critical::CriticalSection;
 use crate::passphrase::{Judge, Opinion, PATIENCE, Question, UNFIT};
+use crate::program;
 use crate::record::Method;
 use crate::secure_file::{FileError, Owner, folder_of};
 
@@ -126,32 +120,11 @@ impl Process {
         })
     }
 
-    /// Runs the program with a socket as its input and output, no environment, and signals as they are by
-    /// default: what this process does with them is not handed on.
     fn exec(&self, socket: &UnixStream, verb: &CStr) -> Result<Pid, Errno> {
-        let path = |path: &Path| CString::new(path.as_os_str().as_bytes());
-        let (program, config) = path(&self.program)
-            .and_then(|program| Ok((program, path(&self.config_path)?)))
-            .map_err(|_| Errno::EINVAL)?;
-        let mut files = PosixSpawnFileActions::init()?;
-        files.add_dup2(socket.as_raw_fd(), 0)?;
-        files.add_dup2(0, 1)?;
-        files.add_open(2, "/dev/null", OFlag::O_WRONLY, Mode::empty())?;
-        let mut attributes = PosixSpawnAttr::init()?;
-        attributes.set_flags(
-            PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK,
-        )?;
-        attributes.set_sigdefault(&SigSet::all())?;
-        attributes.set_sigmask(&SigSet::empty())?;
-        let arguments = [program.as_c_str(), verb, c"--config", config.as_c_str()];
-        let environment: [&CStr; 0] = [];
-        posix_spawn(
-            program.as_c_str(),
-            &files,
-            &attributes,
-            &arguments,
-            &environment,
-        )
+        let config = CString::new(self.config_path.as_os_str().as_bytes());
+        let config = config.map_err(|_| Errno::EINVAL)?;
+        let arguments = [verb, c"--config", config.as_c_str()];
+        program::start(&self.program, &arguments, socket, None)
     }
 }
 
@@ -248,19 +221,8 @@ fn ended() -> Report {
 
 impl Running {
     /// Writes the document, which fits into the socket's buffer, without a signal where nobody reads.
-    fn hand_over(&mut self, mut text: &[u8]) -> Result<(), Errno> {
-        while !text.is_empty() {
-            match send(self.socket.as_raw_fd(), text, MsgFlags::MSG_NOSIGNAL) {
-                Ok(count) => text = text.get(count..).unwrap_or_default(),
-                Err(Errno::EINTR) => {}
-                // Gone already: its answer says why, and is yet to be read.
-                Err(Errno::EPIPE | Errno::ECONNRESET) => return Ok(()),
-                Err(errno) => return Err(errno),
-            }
-        }
-        // The end of the document; where that fails, the line's end was it.
-        let _ = self.socket.shutdown(Shutdown::Write);
-        Ok(())
+    fn hand_over(&mut self, text: &[u8]) -> Result<(), Errno> {
+        program::hand_over(&self.socket, text)
     }
 
     /// What came of it, if that is known and was not told.
@@ -340,8 +302,7 @@ impl Running {
             return;
         }
         // Its group is its own from setsid(2) on; a program of the administrator's is in it.
-        let _ = kill(Pid::from_raw(-self.pid.as_raw()), Signal::SIGKILL);
-        let _ = kill(self.pid, Signal::SIGKILL);
+        program::kill(self.pid);
     }
 
     /// The same, and reaps it, whatever the host does with SIGCHLD.

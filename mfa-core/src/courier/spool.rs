@@ -127,9 +127,11 @@ fn put_unprotected(
             of_one += 1;
         }
     }
+    // Of recovery codes there are few, and nobody is to crowd out that one was used.
+    let is_crowd = document.kind == Kind::Login && document.codes_left.is_none();
     let most = match document.kind {
         Kind::Failure => MAX_FAILURES,
-        Kind::Login => MAX_LOGINS,
+        Kind::Login if is_crowd => MAX_LOGINS,
         _ => MAX_NOTICES,
     };
     if count >= most {
@@ -143,7 +145,7 @@ fn put_unprotected(
             is_wanted &= of_one < MAX_OF_ONE;
             document.is_incomplete = of_one + 1 >= MAX_OF_ONE;
         }
-        Kind::Login if of_one >= MAX_OF_ONE => return Err(SpoolError::FullForUser),
+        Kind::Login if is_crowd && of_one >= MAX_OF_ONE => return Err(SpoolError::FullForUser),
         _ => {}
     }
     let text = document.to_json();
@@ -349,5 +351,28 @@ mod tests {
         assert_eq!(refused, Err(SpoolError::FullForUser));
         place.put(&notice(Kind::Failure, "mallory")).unwrap();
         place.put(&notice(Kind::Login, "alice")).unwrap();
+    }
+
+    #[test]
+    fn logins_crowd_out_no_notice_of_a_recovery_code() {
+        let place = place();
+        let mut recovery = notice(Kind::Login, "alice");
+        recovery.codes_left = Some(9);
+        for _ in 0..MAX_OF_ONE {
+            place.put(&notice(Kind::Login, "alice")).unwrap();
+        }
+        place.put(&recovery).unwrap();
+        for number in MAX_OF_ONE + 1..MAX_NOTICES {
+            std::fs::write(place.path(NEW).join(format!("{number}")), "").unwrap();
+            if number == MAX_LOGINS {
+                let refused = place.put(&notice(Kind::Login, "bob"));
+                assert_eq!(refused, Err(SpoolError::Full));
+                recovery.id = new_id();
+                place.put(&recovery).unwrap();
+                std::fs::remove_file(place.path(NEW).join(format!("{number}"))).unwrap();
+            }
+        }
+        recovery.id = new_id();
+        assert_eq!(place.put(&recovery), Err(SpoolError::Full));
     }
 }

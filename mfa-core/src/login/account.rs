@@ -151,17 +151,21 @@ pub fn open_session(
     };
     let now = ports.clock.now().unix_seconds();
     let on_login = config.notices.on_login;
-    if was_told_at_the_prompt(&record, request, ports, trail) {
+    let codes_left = match told_at_the_prompt(&record, request, ports, trail) {
+        Told::Yes => return,
+        Told::NotYet(codes_left) => Some(codes_left),
+        Told::Unknown => None,
+    };
+    let is_due = codes_left.is_some();
+    if on_login == OnLogin::Never && !is_due {
         return;
     }
-    if on_login == OnLogin::Never {
-        return;
-    }
-    let Some(notice) = notices.of_login(request, trail, &record, now) else {
+    let Some(mut notice) = notices.of_login(request, trail, &record, now) else {
         return;
     };
+    notice.codes_left = codes_left;
     let subject = Subject::User(&record.user);
-    if on_login == OnLogin::NewAddress {
+    if on_login == OnLogin::NewAddress && !is_due {
         let mut is_known = false;
         let looked = ports.store.transaction(subject, &mut |_, state| {
             is_known = state.was_told_of(request.address());
@@ -175,8 +179,10 @@ pub fn open_session(
     }
     let is_kept = notice::keep(&notice, true, ports.courier, trail, ports.audit);
     // Only who was told is not told again.
-    if on_login == OnLogin::NewAddress && is_kept {
+    if is_kept && (on_login == OnLogin::NewAddress || is_due) {
+        let login = trail.login().to_owned();
         let noted = ports.store.transaction(subject, &mut |_, state| {
+            state.told_of_code(&login);
             state.tell_of(request.address());
         });
         if let Err(error) = noted {
@@ -185,33 +191,46 @@ pub fn open_session(
     }
 }
 
+/// Whether the user was told of a login when a recovery code was accepted.
+enum Told {
+    Yes,
+    /// No notice could be kept; so many codes are left.
+    NotYet(u64),
+    /// It is another login, or nobody knows.
+    Unknown,
+}
+
 /// Whether the user was told of this login when a recovery code was accepted. The state says so, once: the environment
 /// that names the login and its method is the user's as much as ours.
-fn was_told_at_the_prompt(
+fn told_at_the_prompt(
     record: &UserRecord,
     request: &LoginRequest,
     ports: &mut SessionPorts<'_>,
     trail: &mut AuditTrail,
-) -> bool {
+) -> Told {
     if trail
         .used_method()
         .is_none_or(|(method, _)| method != super::recovery::METHOD)
     {
-        return false;
+        return Told::Unknown;
     }
-    let mut is_told = false;
+    let mut told = Told::Unknown;
     let login = trail.login().to_owned();
     let subject = Subject::User(&record.user);
-    let looked = ports.store.transaction(subject, &mut |_, state| {
-        is_told = state.take_told(&login);
-        if is_told {
+    let looked = ports.store.transaction(subject, &mut |record, state| {
+        if state.take_told(&login) {
             state.tell_of(request.address());
+            told = Told::Yes;
+        } else if state.is_untold(&login) {
+            let set = record.and_then(|record| record.recovery.as_ref());
+            let left = set.map_or(0, |set| state.codes_left(set));
+            told = Told::NotYet(u64::try_from(left).unwrap_or(u64::MAX));
         }
     });
     if let Err(error) = looked {
         // Better told once too often.
         log_store_error(trail, ports.audit, &error);
-        return false;
+        return Told::Unknown;
     }
-    is_told
+    told
 }

@@ -92,6 +92,11 @@ impl Beside {
         Some((old, fresh))
     }
 
+    /// Why what was typed could not be compared.
+    fn error(&self) -> Option<PassphraseError> {
+        self.found.as_ref()?.is_right.err()
+    }
+
     /// Whether another one is the one that was typed.
     pub(super) fn is_same_as(&self, other: &Passphrase) -> bool {
         let typed = self.passphrase.as_ref();
@@ -214,12 +219,19 @@ impl Login<'_, '_> {
         })
     }
 
-    /// Computes what is to be known of the passphrase, before anything is locked.
+    /// Computes what is to be known of the passphrase, before anything is locked. Where there is no memory for that,
+    /// the store is unusable for everybody: else a caller's limits would tell who is looked at further.
     pub(super) fn check_passphrase(&mut self) {
         let cost = Cost::from(&self.setting.config.passphrase);
-        if let Some(beside) = &mut self.beside {
-            let record = self.record.as_ref().filter(|_| !self.is_unusable);
-            beside.check(record, cost);
+        let Some(beside) = &mut self.beside else {
+            return;
+        };
+        let record = self.record.as_ref().filter(|_| !self.is_unusable);
+        beside.check(record, cost);
+        if let Some(error) = beside.error()
+            && !self.is_unusable
+        {
+            self.passphrase_is_unusable(error, &Entry::default());
         }
     }
 

@@ -3,17 +3,16 @@
 
 use super::judge::standing;
 use super::passphrase::judge_beside;
-use super::{Login, Noticed, Setting, event_while_held};
+use super::{Login, Noticed, Reply, Setting, event_while_held, log_store_error};
 use crate::audit::{Entry, Event};
 use crate::clock::Clock;
 use crate::notice::{self, Notices};
 use crate::policy::DenyReason;
 use crate::record::UserRecord;
-use crate::recovery::{self, RecoveryCode, RecoveryError};
+use crate::recovery::{self, Hashed};
 use crate::request::LoginRequest;
-use crate::secure_file::BlockError;
 use crate::state::LoginState;
-use crate::store::{StoreError, Subject};
+use crate::store::Subject;
 use crate::throttle::{self, Consequence, Failures, Limits, Verdict};
 
 /// What a login with a recovery code is called in lines, notices and the session's environment.
@@ -27,16 +26,15 @@ enum Judgement {
     Used(Consequence),
     Denied(DenyReason),
     Held(Verdict),
-    Unable(RecoveryError),
 }
 
-/// Judges a recovery code. One hash is computed, whoever gives it and whatever stands against them.
+/// Judges a recovery code, whose hash was computed before.
 fn judge(
     setting: &Setting<'_>,
     request: &LoginRequest,
     clock: &dyn Clock,
     (record, state): (Option<&UserRecord>, &mut LoginState),
-    code: &RecoveryCode,
+    hashed: Option<&Hashed>,
     login: &str,
 ) -> Judgement {
     let now = clock.now();
@@ -44,20 +42,16 @@ fn judge(
     let limits = Limits::from(setting.config);
     let verdict = throttle::admit(&state.recovery, state.now(), &limits);
     let set = record.and_then(|record| record.recovery.as_ref());
-    let place = recovery::place_of(set, code);
+    let place = (hashed.zip(set)).and_then(|(hashed, set)| hashed.place_in(set));
     if let Err(reason) = standing(setting, request, record) {
         return Judgement::Denied(reason);
     }
     if verdict != Verdict::Evaluate {
         return Judgement::Held(verdict);
     }
-    let found = match place {
-        Ok(place) => set.zip(place),
-        Err(error) => return Judgement::Unable(error),
-    };
     let elapsed = state.now();
     let charge = |failures: &mut Failures| throttle::charge(failures, elapsed, &limits);
-    let Some((set, place)) = found else {
+    let Some((set, place)) = set.zip(place) else {
         return Judgement::Wrong(charge(&mut state.recovery));
     };
     if state.is_used(set, place) {
@@ -72,20 +66,61 @@ fn judge(
 }
 
 impl Login<'_, '_> {
+    /// Hashes every answer that is as long as a recovery code, whatever it is and whoever gives it: before anything is
+    /// locked, and where there is no memory for that, the store is unusable for everybody.
+    pub(super) fn hash_like_a_recovery_code(
+        &mut self,
+        reply: &Reply,
+        length: usize,
+    ) -> Option<Hashed> {
+        if !recovery::TYPED.contains(&length) {
+            return None;
+        }
+        let set = self
+            .record
+            .as_ref()
+            .and_then(|record| record.recovery.as_ref());
+        let code = match reply {
+            Reply::Recovery(code) => Some(code),
+            _ => None,
+        };
+        match Hashed::of(set, code) {
+            Ok(hashed) => Some(hashed),
+            Err(error) => {
+                if !self.is_unusable {
+                    self.is_unusable = true;
+                    let detail = error.to_string();
+                    let entry = Entry {
+                        reason: Some("no_memory"),
+                        detail: Some(&detail),
+                        ..Entry::default()
+                    };
+                    self.log(Event::StoreUnusable, &entry);
+                }
+                None
+            }
+        }
+    }
+
     /// Has a recovery code judged, and what came of it on disk, then says so.
     pub(super) fn judge_recovery(
         &mut self,
         subject: Subject<'_>,
-        code: &RecoveryCode,
+        hashed: Option<&Hashed>,
         attempt: u32,
     ) -> Result<(), Noticed> {
         let mut judgement = None;
+        let mut is_of_another_set = None;
         let (setting, request, clock) = (self.setting, self.request, self.ports.clock);
         let login = self.trail.login().to_owned();
+        let known = self
+            .record
+            .as_ref()
+            .and_then(|record| record.recovery.as_ref());
         let beside = &mut self.beside;
         let result = self.ports.store.transaction(subject, &mut |record, state| {
             let judge =
-                |state: &mut _| judge(setting, request, clock, (record, state), code, &login);
+                |state: &mut _| judge(setting, request, clock, (record, state), hashed, &login);
             let is_evaluated =
                 |judged: &_| !matches!(judged, Judgement::Denied(_) | Judgement::Held(_));
             let judged = judge_beside(
@@ -96,33 +131,34 @@ impl Login<'_, '_> {
                 is_evaluated,
             );
             judgement = Some(judged);
+            let set = record.and_then(|record| record.recovery.as_ref());
+            is_of_another_set = (set != known).then(|| set.cloned());
         });
-        if judgement.is_none() {
-            // Nothing could be looked at, which is not to show in the time.
-            recovery::spend();
+        // The next answer is hashed for the set that there is now.
+        if let (Some(set), Some(record)) = (is_of_another_set, &mut self.record) {
+            record.recovery = set;
         }
-        // An answer that has found its user's files damaged once is not judged on a decoy.
-        if self.is_unusable {
-            return Err(None);
-        }
-        match (result, judgement) {
-            (Ok(()), Some(Ok(judgement))) => self.report_recovery(&judgement, attempt),
-            (Ok(()), Some(Err(wrong))) => Err(self.report_passphrase(&wrong, attempt)),
-            (Ok(()), None) => Err(None),
-            (Err(StoreError::Block(busy @ BlockError::Busy { .. })), _) => {
-                self.log_busy(&busy, Some(attempt));
-                Err(None)
+        let judgement = match self.judged(result, judgement, attempt) {
+            Some(Ok(judgement)) => judgement,
+            Some(Err(wrong)) => return Err(self.report_passphrase(&wrong, attempt)),
+            None => return Err(None),
+        };
+        let left = self.report_recovery(&judgement, attempt)?;
+        let is_told = self.tell_of_recovery(left);
+        // Once more, so that both slots of the state have the code as used.
+        let noted = self.ports.store.transaction(subject, &mut |_, state| {
+            if is_told {
+                state.told_of_code(&login);
             }
-            (Err(error), _) => {
-                self.store_is_unusable(&error);
-                Err(None)
-            }
+        });
+        if let Err(error) = noted {
+            log_store_error(self.trail, self.ports.audit, &error);
         }
+        Ok(())
     }
 
-    /// Writes the line of a judgement, and has the user told of a login; what a notice is to say of one that does
-    /// not let in.
-    fn report_recovery(&mut self, judgement: &Judgement, attempt: u32) -> Result<(), Noticed> {
+    /// Writes the line of a judgement. How many codes are left, or what a notice is to say of one that does not let in.
+    fn report_recovery(&mut self, judgement: &Judgement, attempt: u32) -> Result<usize, Noticed> {
         let entry = Entry {
             attempt: Some(attempt),
             ..Entry::default()
@@ -144,8 +180,7 @@ impl Login<'_, '_> {
                     },
                 );
                 self.trail.got_in_by(METHOD, "");
-                self.tell_of_recovery(*left);
-                return Ok(());
+                return Ok(*left);
             }
             Judgement::Wrong(consequence) => {
                 self.log(Event::BadCode, &by_recovery);
@@ -162,25 +197,14 @@ impl Login<'_, '_> {
                 // Neither evaluated nor counted: whoever made it so was told of the failures before.
                 (event != Event::Throttled).then_some(event)
             }
-            Judgement::Unable(error) => {
-                self.is_unusable = true;
-                let detail = error.to_string();
-                let entry = Entry {
-                    reason: Some("no_memory"),
-                    detail: Some(&detail),
-                    ..by_recovery
-                };
-                self.log(Event::StoreUnusable, &entry);
-                return Err(None);
-            }
         };
         self.tell_filters();
         Err(noticed)
     }
 
     /// Has the user told of a login with a recovery code, whatever is told of other logins: not every host program
-    /// opens a session, and what a session knows of its login a user can have changed.
-    fn tell_of_recovery(&mut self, left: usize) {
+    /// opens a session, and what a session knows of its login a user can have changed. Whether the notice is kept.
+    fn tell_of_recovery(&mut self, left: usize) -> bool {
         let Setting {
             config,
             channels,
@@ -192,19 +216,20 @@ impl Login<'_, '_> {
             channels,
             device,
         };
-        let Some(record) = &self.record else { return };
+        let Some(record) = &self.record else {
+            return false;
+        };
         let now = self.ports.clock.now().unix_seconds();
         let Some(mut notice) = notices.of_login(self.request, self.trail, record, now) else {
-            return;
+            return false;
         };
         notice.codes_left = u64::try_from(left).ok();
-        // A line says so where it could not be kept.
-        let _ = notice::keep(
+        notice::keep(
             &notice,
             true,
             self.ports.courier,
             self.trail,
             self.ports.audit,
-        );
+        )
     }
 }

@@ -3,6 +3,7 @@
 use super::{Text, words};
 use crate::clock;
 use crate::courier::Document;
+use crate::recovery::FEW;
 
 /// Characters of one value at most.
 const MAX_VALUE: usize = 128;
@@ -56,6 +57,8 @@ fields! {
     CodesLeft = "codes_left" in [Login];
     /// What is to be done by whoever logged in.
     ToDo = "to_do" in [Login];
+    /// How far whoever it was has got.
+    HowFar = "how_far" in [Login];
     /// The code.
     Code = "code" in [Code];
     /// The code where it is to stand first, else nothing.
@@ -114,6 +117,7 @@ impl Field {
             | Self::Time
             | Self::Method
             | Self::ToDo
+            | Self::HowFar
             | Self::Code
             | Self::Lifetime
             | Self::Count
@@ -155,7 +159,12 @@ impl Field {
                 .codes_left
                 .map(|left| left.to_string())
                 .unwrap_or_default(),
-            Self::ToDo => to_do(document.codes_left).to_owned(),
+            Self::ToDo => to_do(document.codes_left),
+            // Told when the code is accepted, before account and session.
+            Self::HowFar if document.codes_left.is_some() => {
+                "a recovery code of yours was accepted".to_owned()
+            }
+            Self::HowFar => "somebody has got past every check".to_owned(),
             Self::Code => clean_or(&document.code, "(no code)"),
             Self::CodeFirst if code_first => Self::Code.value(document, code_first),
             Self::CodeLater if !code_first => Self::Code.value(document, code_first),
@@ -285,18 +294,22 @@ fn duration(seconds: u64) -> String {
 }
 
 /// What a person is to do who logged in: the end of a sentence. `codes_left`: of recovery codes, where one was used.
-fn to_do(codes_left: Option<u64>) -> &'static str {
-    match codes_left {
-        None => "there is nothing to do.",
-        Some(0) => {
-            "ask your administrator for new recovery codes now. WARNING: that was the last one."
+fn to_do(codes_left: Option<u64>) -> String {
+    let left = match codes_left {
+        None => return "there is nothing to do.".to_owned(),
+        Some(left) if left > FEW as u64 => {
+            return "cross that code out. If your app is lost, have your administrator remove it and enrol another."
+                .to_owned();
         }
-        Some(1) => "ask your administrator for new recovery codes. WARNING: one is left.",
-        Some(2) => "ask your administrator for new recovery codes. WARNING: two are left.",
-        Some(_) => {
-            "cross that code out. If your app is lost, have your administrator remove it and enrol another."
-        }
-    }
+        Some(left) => left,
+    };
+    let (now, what) = match left {
+        0 => (" now", "that was the last one".to_owned()),
+        1 => ("", "one is left".to_owned()),
+        2 => ("", "two are left".to_owned()),
+        more => ("", format!("{more} are left")),
+    };
+    format!("ask your administrator for new recovery codes{now}. WARNING: {what}.")
 }
 
 fn count(document: &Document) -> String {

@@ -116,6 +116,17 @@ impl Plain {
         }
         text
     }
+
+    /// Whether a line is sure to show a field, whatever else is empty.
+    pub(super) fn is_sure_to_show(&self, field: Field) -> bool {
+        shows(&self.body, field)
+    }
+
+    /// A paragraph more, below the text.
+    pub(super) fn add(text: &mut String, paragraph: &str) {
+        text.push('\n');
+        push_folded(text, paragraph);
+    }
 }
 
 /// A page of HTML.
@@ -154,6 +165,17 @@ impl Html {
             page.push('\n');
         }
         page
+    }
+
+    /// Whether a line is sure to show a field, whatever else is empty.
+    pub(super) fn is_sure_to_show(&self, field: Field) -> bool {
+        shows(&self.lines, field)
+    }
+
+    /// A paragraph more, at the end of the page.
+    pub(super) fn add(page: &mut String, paragraph: &str) {
+        let end = page.rfind("</body>").unwrap_or(page.len());
+        page.insert_str(end, &format!("<p>{}</p>\n", escape(paragraph)));
     }
 }
 
@@ -309,14 +331,7 @@ fn check_code(lines: &[Line], text: Text, number: usize) -> Result<(), DocumentE
     if text != Text::Code {
         return Ok(());
     }
-    let shows = |wanted: Field| {
-        lines.iter().any(|line| {
-            line.fields().any(|field| field == wanted)
-                && line
-                    .fields()
-                    .all(|field| field == wanted || field.is_always_there())
-        })
-    };
+    let shows = |wanted: Field| shows(lines, wanted);
     if shows(Field::Code) || shows(Field::CodeFirst) && shows(Field::CodeLater) {
         return Ok(());
     }
@@ -325,6 +340,16 @@ fn check_code(lines: &[Line], text: Text, number: usize) -> Result<(), DocumentE
         1,
         "no line is sure to show the code; write {{code}} on a line without other fields",
     ))
+}
+
+/// Whether a line is sure to show a field, whatever else is empty.
+fn shows(lines: &[Line], wanted: Field) -> bool {
+    lines.iter().any(|line| {
+        line.fields().any(|field| field == wanted)
+            && line
+                .fields()
+                .all(|field| field == wanted || field.is_always_there())
+    })
 }
 
 fn wrong(line: usize, column: usize, message: impl Into<String>) -> DocumentError {

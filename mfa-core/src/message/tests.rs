@@ -293,9 +293,9 @@ In the log:  login=9f2c41d07be1
 
 If this was you, there is nothing to do.
 
-If it was not: somebody has got past every check. Tell your
-administrator at once, in person or by telephone. Change the password
-of this account and replace its keys.
+If it was not: somebody has got past every check.
+Tell your administrator at once, in person or by telephone. Change the
+password of this account and replace its keys.
 
 For administrators: \"mfa-admin user suspend\" keeps the account out
 from its next login on; a session that is open stays open.
@@ -333,6 +333,7 @@ fn a_login_with_a_recovery_code_says_how_many_are_left_and_warns_when_they_are_f
             "Method: a recovery code".to_owned(),
             format!("Codes left: {left}"),
             format!("If this was you, {to_do}"),
+            "If it was not: a recovery code of yours was accepted. Tell your".to_owned(),
         ] {
             assert!(
                 text.contains(&said) && html.contains(&said),
@@ -344,6 +345,80 @@ fn a_login_with_a_recovery_code_says_how_many_are_left_and_warns_when_they_are_f
         assert_eq!(text.contains("WARNING"), left <= 2, "{text}");
     }
     assert!(!compose(&login()).text.contains("Codes left"));
+}
+
+#[test]
+fn a_text_of_ones_own_that_does_not_say_what_to_do_says_so_all_the_same_where_a_recovery_code_was_used()
+ {
+    let own = Own::new();
+    let recovered = Document {
+        method: "recovery".to_owned(),
+        app: String::new(),
+        codes_left: Some(1),
+        ..login()
+    };
+    let to_do =
+        "If this was you, ask your administrator for new recovery codes. WARNING: one is left.";
+    for (text, page) in [
+        ("Hello {{user}}.", "<p>Hello</p>"),
+        ("Hello.", "<html><body>\n<p>Hello</p>\n</body>\n</html>"),
+        // A line that may be left out is not sure to say it.
+        ("App {{app}}: {{to_do}}", "<p>{{app}} {{to_do}}</p>"),
+    ] {
+        own.write("login.txt", format!("Subject: x\n\n{text}\n"));
+        own.write("login.html", format!("{page}\n"));
+        let (texts, problems) = own.load();
+        assert!(problems.is_empty(), "{problems:?}");
+        let composed = texts.compose(&recovered, true);
+        assert!(
+            words(&composed.text).join(" ").ends_with(to_do),
+            "{}",
+            composed.text
+        );
+        assert_eq!(composed.html.matches("WARNING: one is left.").count(), 1);
+        let end = composed.html.find("</body>").unwrap_or(composed.html.len());
+        assert!(
+            composed.html.rfind(to_do).unwrap() < end,
+            "{}",
+            composed.html
+        );
+        // Other logins need no such line.
+        assert!(
+            !texts
+                .compose(&login(), true)
+                .html
+                .contains("If this was you")
+        );
+    }
+    for text in ["{{to_do}}", "{{user}}: {{to_do}}"] {
+        own.write("login.txt", format!("Subject: x\n\n{text}\n"));
+        let (texts, _) = own.load();
+        let composed = texts.compose(&recovered, true);
+        assert_eq!(
+            composed.text.matches("WARNING").count(),
+            1,
+            "{}",
+            composed.text
+        );
+    }
+}
+
+#[test]
+fn every_lock_of_recovery_codes_has_words() {
+    for event in [
+        "became_locked",
+        "became_disabled",
+        "refused_while_locked",
+        "refused_while_disabled",
+    ] {
+        for (name, is_of_them) in [
+            (event.to_owned(), false),
+            (format!("recovery_{event}"), true),
+        ] {
+            let failed = super::words::failure(&name).unwrap();
+            assert_eq!(failed.contains("recovery codes"), is_of_them, "{failed}");
+        }
+    }
 }
 
 #[test]
@@ -950,7 +1025,7 @@ fn in_place_of_a_broken_text_the_built_in_one_is_used() {
             "digest.html:2:3: this is not UTF-8; write the file as UTF-8 text".to_owned(),
             format!("failure.txt:1:1: no message has a text of this name; {names}"),
             "login.txt:3:7: unknown field `usre`; write one of user, host, device, service, from, time, method, \
-             app, codes_left, to_do, login"
+             app, codes_left, to_do, how_far, login"
                 .to_owned(),
             "test.html:1:1: is not a regular file; remove it".to_owned(),
             "test.txt:1:1: has mode 0666, others can write it; see who did, then chmod go-w".to_owned(),

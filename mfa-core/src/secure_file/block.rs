@@ -178,7 +178,8 @@ impl Block {
             .ok_or_else(|| BlockError::Corrupt(self.path.clone()))
     }
 
-    /// Whether one of the slots does not hold: a write was interrupted, and nothing is lost.
+    /// Whether one of the slots does not hold: a write was interrupted, and nothing is lost; or the disk has damaged it,
+    /// and what the last transaction wrote may be.
     #[must_use]
     pub fn has_bad_slot(&self) -> bool {
         self.slots.iter().any(Option::is_none)

@@ -11,17 +11,18 @@ use crate::state::LoginState;
 pub struct StateView {
     /// What it says.
     pub state: LoginState,
-    /// One of the two slots does not hold: a write was interrupted, and nothing is lost.
+    /// One of the two slots does not hold: a write was interrupted, or the disk has damaged it.
     pub has_bad_slot: bool,
 }
 
-/// What became of the marks of used recovery codes in a state that was made anew.
+/// What became of the marks of used recovery codes, and of the counters of tokens, in a state that was made anew.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UsedMarks {
     /// They are as they were.
     Kept,
-    /// Nobody can tell what they were: every code of the user's set counts as used.
+    /// Nobody can tell what they were: every code of the user's set counts as used, and no token is in use until it is
+    /// resynchronised.
     Lost,
 }
 
@@ -66,6 +67,7 @@ impl FileStore {
         let name = record_name(user);
         let present = self.read_record(user)?;
         let has_ignored_keys = present.as_ref().is_some_and(|read| read.has_ignored_keys);
+        let state = LoginState::anew(present.as_ref().map(|read| &read.record));
         let (changed, answer) = edit(present.map(|read| read.record))?;
         let Some(record) = changed else {
             return Ok(answer);
@@ -74,7 +76,7 @@ impl FileStore {
             return Err(StoreError::NewerKeys(self.users.path().join(name)).into());
         }
         let text = self.to_readable_text(user, &record)?;
-        self.create_state(user)?;
+        self.create_state(user, &state)?;
         self.write_record(user, &text)?;
         Ok(answer)
     }
@@ -112,8 +114,8 @@ impl FileStore {
     }
 
     /// Makes a user's state where there is none.
-    fn create_state(&self, user: &UserName) -> Result<(), StoreError> {
-        let payload = encode(&LoginState::default())?;
+    fn create_state(&self, user: &UserName, state: &LoginState) -> Result<(), StoreError> {
+        let payload = encode(state)?;
         self.state
             .create_block(user.file_name(), payload.as_bytes())?;
         Ok(())
@@ -153,7 +155,8 @@ impl FileStore {
     }
 
     /// Makes a user's state anew, in place: what it said is forgotten, replays of the last minute included. Recovery
-    /// codes that were used stay so; where the state no longer tells which were, all of them count as used.
+    /// codes that were used stay so; where the state no longer tells which were, all of them count as used. Tokens stand
+    /// where they stood; where the state no longer tells where, none is in use until it is resynchronised.
     ///
     /// # Errors
     ///
@@ -164,8 +167,12 @@ impl FileStore {
         protected(|| {
             let mut block = match self.state.lock_block(name, super::PATIENCE) {
                 Err(error) if error.is_missing() => {
-                    self.create_state(user)?;
-                    return Ok(UsedMarks::Kept);
+                    // While nobody makes codes.
+                    let _lock = self.users.lock_within(super::PATIENCE)?;
+                    let record = self.read_record(user)?.map(|read| read.record);
+                    let state = LoginState::anew(record.as_ref());
+                    self.create_state(user, &state)?;
+                    return Ok(marks_of(record.as_ref()));
                 }
                 other => other?,
             };
@@ -173,12 +180,11 @@ impl FileStore {
             let mut marks = UsedMarks::Kept;
             if let Ok(read) = self.decode(&block, name) {
                 state.used = read.value.used;
+                state.tokens = read.value.tokens;
             } else {
-                let record = self.read_record(user)?;
-                if let Some(set) = record.and_then(|read| read.record.recovery) {
-                    state.use_all_codes(&set);
-                    marks = UsedMarks::Lost;
-                }
+                let record = self.read_record(user)?.map(|read| read.record);
+                state = LoginState::anew(record.as_ref());
+                marks = marks_of(record.as_ref());
             }
             block.reset(encode(&state)?.as_bytes())?;
             Ok(marks)
@@ -229,6 +235,16 @@ impl FileStore {
             Err(error) if error.problem == Problem::Missing => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// What becomes of the marks where nobody can tell what they were.
+fn marks_of(record: Option<&UserRecord>) -> UsedMarks {
+    let has_any = |record: &UserRecord| record.recovery.is_some() || !record.tokens.is_empty();
+    if record.is_some_and(has_any) {
+        UsedMarks::Lost
+    } else {
+        UsedMarks::Kept
     }
 }
 

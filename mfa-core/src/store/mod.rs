@@ -287,12 +287,12 @@ impl FileStore {
             Err(error) if error.is_missing() => {
                 // Under the lock of who removes users: else a state could be made of one who is gone by then.
                 let _lock = self.users.lock_within(PATIENCE)?;
-                if self.read_record(user)?.is_none() {
+                let Some(read) = self.read_record(user)? else {
                     // Removed while the prompt was open: nothing is to be left of the user.
                     step(None, &mut LoginState::default());
                     return Ok(());
-                }
-                self.create_and_lock(name)?
+                };
+                self.create_and_lock(name, &LoginState::anew(Some(&read.record)))?
             }
             other => other?,
         };
@@ -307,9 +307,8 @@ impl FileStore {
         Ok(())
     }
 
-    fn create_and_lock(&self, name: &str) -> Result<Block, StoreError> {
-        self.state
-            .create_block(name, encode(&LoginState::default())?.as_bytes())?;
+    fn create_and_lock(&self, name: &str, state: &LoginState) -> Result<Block, StoreError> {
+        self.state.create_block(name, encode(state)?.as_bytes())?;
         Ok(self.state.lock_block(name, PATIENCE)?)
     }
 
@@ -319,7 +318,7 @@ impl FileStore {
     fn decoy_transaction(&self, index: u8, step: &mut Step<'_>) -> Result<(), StoreError> {
         let name = decoy_name(index);
         let locked = match self.state.lock_block(&name, PATIENCE) {
-            Err(error) if error.is_missing() => self.create_and_lock(&name),
+            Err(error) if error.is_missing() => self.create_and_lock(&name, &LoginState::default()),
             other => other.map_err(StoreError::from),
         };
         let mut block = match locked {

@@ -269,6 +269,69 @@ fn a_state_that_is_made_anew_makes_no_used_recovery_code_good_again() {
 }
 
 #[test]
+fn a_state_that_is_gone_makes_no_used_recovery_code_good_again() {
+    let place = place();
+    place.add(&alice());
+    let (set, _) = crate::record::Recovery::generate(0).unwrap();
+    let generate = |set: &crate::record::Recovery| {
+        place.store.change_record(&alice(), |record| {
+            let mut record = record.unwrap();
+            record.recovery = Some(set.clone());
+            Ok::<_, StoreError>((Some(record), ()))
+        })
+    };
+    generate(&set).unwrap();
+    let state = place.dir.path().join("state/alice");
+    let left = |set| {
+        let view = place.store.state(&alice()).unwrap().unwrap();
+        view.state.codes_left(set)
+    };
+    assert_eq!(left(&set), 10);
+    // Whoever makes it: a reset, a login, a change of the record.
+    std::fs::remove_file(&state).unwrap();
+    assert_eq!(place.store.reset_state(&alice()), Ok(UsedMarks::Lost));
+    assert_eq!(left(&set), 0);
+    std::fs::remove_file(&state).unwrap();
+    place.charge(&alice()).unwrap();
+    assert_eq!(left(&set), 0);
+    std::fs::remove_file(&state).unwrap();
+    generate(&set).unwrap();
+    assert_eq!(left(&set), 0);
+    // New ones are good.
+    std::fs::remove_file(&state).unwrap();
+    let (new, _) = crate::record::Recovery::generate(0).unwrap();
+    generate(&new).unwrap();
+    assert_eq!((left(&new), left(&set)), (10, 0));
+}
+
+#[test]
+fn one_damaged_slot_makes_no_used_recovery_code_good_again() {
+    let place = place();
+    place.add(&alice());
+    let (set, _) = crate::record::Recovery::generate(0).unwrap();
+    place
+        .store
+        .transaction(Subject::User(&alice()), &mut |_, state| {
+            state.use_code(&set, 4, "9f2c41d07be1");
+        })
+        .unwrap();
+    // As a login does it: once more, for the other slot.
+    place
+        .store
+        .transaction(Subject::User(&alice()), &mut |_, _| {})
+        .unwrap();
+    let path = place.dir.path().join("state/alice");
+    let sound = std::fs::read(&path).unwrap();
+    for at in [100, 2148] {
+        let mut damaged = sound.clone();
+        damaged[at] ^= 1;
+        std::fs::write(&path, damaged).unwrap();
+        let view = place.store.state(&alice()).unwrap().unwrap();
+        assert!(view.has_bad_slot && view.state.is_used(&set, 4), "{at}");
+    }
+}
+
+#[test]
 fn a_record_with_keys_of_a_newer_release_is_read_but_not_written() {
     let place = place();
     place.add(&alice());
@@ -384,4 +447,47 @@ fn a_state_that_says_what_this_release_does_not_know_is_an_error_and_stays_as_it
         .unwrap_err();
     assert!(matches!(error, StoreError::NewerKeys(_)), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_state_that_is_made_anew_or_lost_makes_no_used_code_of_a_token_good_again() {
+    use crate::record::{AppId, Digits, Label, Token, datetime};
+    let place = place();
+    place.add(&alice());
+    let token = Token {
+        id: AppId::parse("000000aa").unwrap(),
+        label: Label::parse("key ring").unwrap(),
+        secret: String::new(),
+        digits: Digits::parse(6).unwrap(),
+        counter: 0,
+        enrolled: datetime(0),
+        disabled: false,
+    };
+    place
+        .store
+        .change_record(&alice(), |record| {
+            let mut record = record.unwrap();
+            record.tokens = vec![token.clone()];
+            Ok::<_, StoreError>((Some(record), ()))
+        })
+        .unwrap();
+    let state = || place.store.state(&alice()).unwrap().unwrap().state;
+    place
+        .store
+        .transaction(Subject::User(&alice()), &mut |_, state| {
+            state.use_token(&token.id, 7, 1);
+            state.resync = state.tokens.first().cloned();
+        })
+        .unwrap();
+    assert_eq!(place.store.reset_state(&alice()), Ok(UsedMarks::Kept));
+    assert_eq!(state().token(&token.id).unwrap().next, 7);
+    assert_eq!(state().resync, None);
+    // Nobody can tell any more where it stood: it is in no state until it is resynchronised.
+    let path = place.dir.path().join("state/alice");
+    std::fs::write(&path, "").unwrap();
+    assert_eq!(place.store.reset_state(&alice()), Ok(UsedMarks::Lost));
+    assert_eq!(state().token(&token.id), None);
+    std::fs::remove_file(&path).unwrap();
+    place.charge(&alice()).unwrap();
+    assert_eq!(state().token(&token.id), None);
 }

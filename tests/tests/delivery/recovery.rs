@@ -25,7 +25,12 @@ fn log_in(host: &Host, sshd: &Sshd, code: &str) -> Vec<String> {
 
 /// The text and the page of the one mail that a login led to.
 fn told(host: &Host, exim: &Exim) -> [String; 2] {
+    // What waits is the whole of it: the session has been opened, or a command could not have run.
+    let waiting = std::fs::read_dir("/var/spool/mfa/new").unwrap().count();
+    assert_eq!(waiting, 1, "notices that wait");
     host.admin(&["notify", "drain"]);
+    let left = std::fs::read_dir("/var/spool/mfa/new").unwrap().count();
+    assert_eq!(left, 0, "notices that wait yet");
     let mail = exim.wait_for_mail("alice", PATIENCE);
     assert!(mail.defects.is_empty(), "{:?}", mail.defects);
     assert_eq!(exim.count("alice"), 1);

@@ -17,6 +17,8 @@ pub(crate) struct Verb {
     pub(crate) setup: fn(&PamHost, &mut Codes),
     /// Exit codes of the same once more, where it was done already.
     pub(crate) again: &'static [i32],
+    /// A file that may be neither old nor new while the verb is half done, and how many lines it has then.
+    pub(crate) half_way: Option<(&'static str, usize)>,
     /// The same once more makes something else of the files.
     pub(crate) changes_more: bool,
     /// Whether alice gets in with the app's code afterwards.
@@ -40,6 +42,7 @@ const VERB: Verb = Verb {
     input: no_input,
     setup: as_enrolled,
     again: &[0],
+    half_way: None,
     changes_more: false,
     lets_in: true,
 };
@@ -224,6 +227,25 @@ pub(crate) const VERBS: &[Verb] = &[
         setup: |host, _| {
             admin(host, "user suspend alice --reason away");
             admin(host, "user resume alice");
+        },
+        ..VERB
+    },
+    Verb {
+        key: "seal-rotate",
+        line: "seal rotate",
+        // Both keys, and the one that stays.
+        half_way: Some(("seal.key", 3)),
+        ..VERB
+    },
+    Verb {
+        key: "seal-rotate-resumed",
+        line: "seal rotate",
+        setup: |host, _| {
+            // As one that was killed leaves it: what was sealed with the second key is not done.
+            let old = std::fs::read_to_string(host.path("seal.key")).unwrap();
+            let digits = "0123456789abcdef".repeat(4);
+            let new = format!("mfa-seal-key:1:{digits}\n{old}mfa-mac-key:1:{digits}\n");
+            put_file(&host.path("seal.key"), Some(new.as_bytes()));
         },
         ..VERB
     },

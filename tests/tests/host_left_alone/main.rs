@@ -11,6 +11,7 @@
     reason = "tests fail at once, and live in real time"
 )]
 
+mod bound;
 mod couriers;
 mod environment;
 mod hooks;

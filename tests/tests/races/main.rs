@@ -16,6 +16,7 @@
 mod administrators;
 mod codes;
 mod guesses;
+mod keys;
 mod revocations;
 mod sent_codes;
 mod spool;

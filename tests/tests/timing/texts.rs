@@ -5,10 +5,10 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::process::Command;
 
-use mfa_tests::pam_host::{SUCCESS, Seen, built};
+use mfa_tests::pam_host::{AUTH_ERR, SUCCESS, Seen, UNAVAIL, built};
 use mfa_tests::{install_courier, on_a_bare_host, proof};
 
-use crate::people::{KINDS, Kind, LIMITS, People};
+use crate::people::{KINDS, Kind, LIMITS, People, RECOVERY_SHAPED};
 
 /// Mail that goes into a folder: delivery without a server.
 const MAIL: &str =
@@ -56,6 +56,13 @@ fn answers(wrong: &str) -> Vec<Vec<&str>> {
         vec!["email", "telegram", "command", "email", wrong, wrong],
         vec!["x", "12345", "1234567890123456789012345", "x", "x", "x"],
         vec!["0000-0000-0000-0", "00000000", "0000 0000", wrong, wrong],
+        vec![
+            RECOVERY_SHAPED,
+            "no such code!",
+            RECOVERY_SHAPED,
+            wrong,
+            wrong,
+        ],
         vec![wrong],
         vec![],
     ]
@@ -103,7 +110,7 @@ fn compare(people: &People, configurations: &[(&str, &str)]) -> usize {
 fn tell(name: &str, title: &str, compared: usize) {
     let counts = [
         (
-            "transcripts compared, 11 kinds of people",
+            "transcripts compared, 12 kinds of people",
             compared.to_string(),
         ),
         ("that differ from a wrong code's", "0".to_owned()),
@@ -160,6 +167,43 @@ fn every_refusal_gives_the_transcript_of_a_wrong_code_where_codes_are_delivered(
             "Texts tell nobody apart: libpam, codes are delivered",
             compared,
         );
+    });
+}
+
+/// A caller of su can say how much memory its process may have, and say so while the prompt is open.
+#[test]
+fn who_has_no_memory_for_a_hash_is_refused_alike_whoever_it_is() {
+    const MIB: usize = 1 << 20;
+    on_a_bare_host(|machine| {
+        let people = People::settle(machine);
+        people
+            .host
+            .configure(&format!("[prompt]\ntries = 1\n{LIMITS}"));
+        for (room, expected) in [(MIB, UNAVAIL), (3 * MIB, UNAVAIL), (40 * MIB, AUTH_ERR)] {
+            for answer in [
+                RECOVERY_SHAPED,
+                "no such code!",
+                r"\x08\n\r\x7fINCORRECT\x08\n",
+            ] {
+                for kind in KINDS {
+                    people.put_back();
+                    let limit = format!(
+                        "prlimit --pid $PPID --as=$(( $(cut -d' ' -f1 /proc/$PPID/statm) * $(getconf PAGESIZE) + {room} ))"
+                    );
+                    let seen = people.host.play(&format!(
+                        "user {}\ndo run {limit}\nanswer text {answer}\nauthenticate\n",
+                        kind.name()
+                    ));
+                    assert_eq!(
+                        seen.sole_result(),
+                        expected,
+                        "{kind:?}, {answer:?}, {room}\n{seen}"
+                    );
+                    let lines = seen.events("MFA-4001").len();
+                    assert_eq!(lines, usize::from(expected == UNAVAIL), "{kind:?}\n{seen}");
+                }
+            }
+        }
     });
 }
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use mfa_tests::pam_host::{SUCCESS, built, login_script};
 use mfa_tests::{on_a_bare_host, proof};
 
-use crate::people::{KINDS, Kind, LIMITS, People};
+use crate::people::{KINDS, Kind, LIMITS, People, RECOVERY_SHAPED};
 
 /// The system calls of one login, from the moment when the application knows the user: names and errors, and how much is read
 /// from and written to login states.
@@ -65,6 +65,8 @@ fn every_refusal_makes_the_same_system_calls() {
         for answers in [
             vec![wrong.as_str(); 3],
             vec!["0000-0000-0000-0"],
+            vec![RECOVERY_SHAPED; 3],
+            vec!["no such code!"],
             vec!["x", &wrong],
             vec![],
         ] {
@@ -79,6 +81,21 @@ fn every_refusal_makes_the_same_system_calls() {
                     calls(&people, kind, &answers),
                     expected,
                     "{kind:?}, {answers:?}"
+                );
+                compared += expected.len();
+            }
+        }
+        // What sshd hands over in the place of an answer of whom it does not want, in the length of what was typed.
+        for (typed, hidden) in [
+            (wrong.as_str(), r"\x08\n\r\x7fIN"),
+            (RECOVERY_SHAPED, r"\x08\n\r\x7fINCORRECT\x08\n"),
+        ] {
+            let expected = calls(&people, Kind::WrongCode, &[typed; 3]);
+            for kind in KINDS {
+                assert_eq!(
+                    calls(&people, kind, &[hidden; 3]),
+                    expected,
+                    "{kind:?}, {typed:?} hidden by sshd"
                 );
                 compared += expected.len();
             }
@@ -145,6 +162,7 @@ fn every_refusal_takes_about_as_many_instructions() {
                 Kind::NoRecord,
                 Kind::Suspended,
                 Kind::NoApp,
+                Kind::Token,
             ]
         };
         let counts: Vec<_> = kinds

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use super::*;
 use crate::record::Recovery;
-use crate::recovery::HASHES;
+use crate::recovery::{HAS_NO_MEMORY, HASHES};
 
 const MINUTE: u64 = 60;
 
@@ -295,14 +295,66 @@ fn a_right_one_costs_one_hash_too() {
 fn what_sshd_hides_may_have_been_a_recovery_code() {
     let (mut stranger, _) = with_codes(scene());
     stranger.request.account = None;
-    let dummies = [
-        "\u{8}\n\r\u{7f}INCORRECT",
-        "\u{8}\n\r\u{7f}INCORRECT\u{8}\n",
-        "\u{8}\n\r\u{7f}I",
-    ];
-    let login = stranger.types(&dummies);
-    assert_eq!(login.events, ["1004", "2106", "2106", "2101 not_a_code"]);
-    assert_eq!(*stranger.shelf.transactions.borrow(), ["decoy"; 3]);
+    let dummy: String = "\u{8}\n\r\u{7f}INCORRECT".repeat(3);
+    let classic = "authentication failure; ";
+    // Whatever could have been one is charged and told like one; nothing else is.
+    for (length, event) in [
+        (5, "2101 not_a_code"),
+        (12, "2101 not_a_code"),
+        (13, "2106"),
+        (14, "2106"),
+        (15, "2106"),
+        (16, "2106"),
+        (32, "2106"),
+        (33, "2101 not_a_code"),
+    ] {
+        stranger.shelf.transactions.take();
+        let login = stranger.types(&[leak(&dummy[..length]); 3]);
+        assert_eq!(login.events, ["1004", event, event, event], "{length}");
+        assert_eq!(*stranger.shelf.transactions.borrow(), ["decoy"; 3]);
+        let place = login
+            .lines
+            .iter()
+            .position(|line| line.starts_with(classic));
+        let told_at_once = place == Some(2);
+        assert_eq!(told_at_once, event == "2106", "{length}");
+    }
+}
+
+#[test]
+fn where_there_is_no_memory_for_a_hash_everybody_is_refused_alike() {
+    let tries = |change: fn(&mut Scene), typed: &'static str| {
+        let (mut scene, codes) = with_codes(scene());
+        change(&mut scene);
+        HAS_NO_MEMORY.set(true);
+        let typed = if typed.is_empty() { codes[0] } else { typed };
+        let login = scene.types(&[typed; 3]);
+        HAS_NO_MEMORY.set(false);
+        // Nobody's state was looked at.
+        assert_eq!(*scene.shelf.transactions.borrow(), ["decoy"; 3]);
+        assert_eq!(scene.shelf.state.borrow().recovery.in_row, 0);
+        (login.outcome, login.prompts, login.events[1].clone())
+    };
+    let expected = tries(|_| {}, "");
+    assert_eq!(expected.0, LoginOutcome::Unavailable);
+    assert_eq!(expected.2, "4001 no_memory");
+    for change in [
+        |_: &mut Scene| {},
+        |scene: &mut Scene| scene.shelf.record = RefCell::new(None),
+        |scene: &mut Scene| scene.request.account = None,
+        |scene: &mut Scene| scene.change(|record| record.recovery = None),
+        |scene: &mut Scene| scene.change(|record| record.suspended = "left".into()),
+        |scene: &mut Scene| scene.shelf.state.borrow_mut().recovery.disabled = true,
+    ] {
+        for typed in [WRONG, "no such code!", "\u{8}\n\r\u{7f}INCORRECT\u{8}\n"] {
+            assert_eq!(tries(change, typed), expected, "{typed:?}");
+        }
+    }
+    // What can't be one needs none.
+    let (scene, _) = with_codes(scene());
+    HAS_NO_MEMORY.set(true);
+    assert_eq!(scene.types(&[EARLIER.1]).outcome, LoginOutcome::Accepted);
+    HAS_NO_MEMORY.set(false);
 }
 
 /// The notices of a login, and those of its session, of a host that tells of logins as it says.
@@ -355,12 +407,91 @@ fn what_the_environment_says_of_a_login_does_not_silence_its_notice() {
 }
 
 #[test]
-fn a_notice_that_can_not_be_kept_is_said_and_the_code_lets_in() {
-    let (scene, codes) = with_codes(mailing());
+fn a_notice_that_can_not_be_kept_is_said_and_the_session_tells_whatever_is_told_of_others() {
+    let mail = "[courier.smtp]\nhost = \"m\"\nfrom = \"a@example.com\"\n[notices]\non_login = ";
+    for on_login in ["always", "new_address", "never"] {
+        let (mut scene, codes) = with_codes(mailing());
+        scene.config = config(&format!("{mail}{on_login:?}"));
+        // Somebody who was told of this address before is told of the code all the same.
+        scene.shelf.state.borrow_mut().tell_of("203.0.113.7");
+        scene.post.is_full.set(true);
+        let login = scene.types(&[codes[0]]);
+        assert_eq!(login.outcome, LoginOutcome::Accepted);
+        assert_eq!(login.events, ["1004", "2002", "5001 spool_full"]);
+        assert!(session_by(&scene, "recovery").is_empty(), "still full");
+        scene.post.is_full.set(false);
+        let told = session_by(&scene, "recovery");
+        assert_eq!(told.len(), 1, "{on_login}");
+        assert_eq!(
+            (told[0].method.as_str(), told[0].codes_left),
+            ("recovery", Some(9)),
+            "{on_login}"
+        );
+        // Once.
+        assert!(session_by(&scene, "recovery").is_empty(), "{on_login}");
+    }
+}
+
+#[test]
+fn an_address_counts_as_told_only_where_the_user_was_told() {
+    let mail = "[courier.smtp]\nhost = \"m\"\nfrom = \"a@example.com\"\n[notices]\non_login = ";
+    let (mut scene, codes) = with_codes(mailing());
+    scene.config = config(&format!("{mail}\"new_address\""));
     scene.post.is_full.set(true);
-    let login = scene.types(&[codes[0]]);
-    assert_eq!(login.outcome, LoginOutcome::Accepted);
-    assert_eq!(login.events, ["1004", "2002", "5001 spool_full"]);
+    assert_eq!(scene.types(&[codes[0]]).outcome, LoginOutcome::Accepted);
+    assert!(session_by(&scene, "recovery").is_empty());
+    assert!(!scene.shelf.state.borrow().was_told_of("203.0.113.7"));
+    scene.post.is_full.set(false);
+    // Nobody to be told: no address.
+    scene.change(|record| record.email = None);
+    assert_eq!(scene.types(&[codes[1]]).outcome, LoginOutcome::Accepted);
+    assert!(session_by(&scene, "recovery").is_empty());
+    assert!(!scene.shelf.state.borrow().was_told_of("203.0.113.7"));
+}
+
+#[test]
+fn a_lock_of_recovery_codes_is_told_as_one() {
+    let (scene, _) = with_codes(mailing());
+    scene.shelf.state.borrow_mut().recovery.in_row = 9;
+    let login = scene.types(&[WRONG, WRONG, "000000"]);
+    assert_eq!(login.events[..4], ["1004", "2101", "2204", "2202"]);
+    let told = || -> Vec<String> {
+        let spooled = scene.post.spooled.take();
+        spooled
+            .into_iter()
+            .map(|(notice, _)| notice.event)
+            .collect()
+    };
+    assert_eq!(
+        told(),
+        [
+            "recovery_became_locked",
+            "recovery_refused_while_locked",
+            "bad_code"
+        ]
+    );
+    scene.shelf.state.borrow_mut().recovery.in_row = 99;
+    scene.shelf.state.borrow_mut().recovery.locked_at = None;
+    scene.types(&[WRONG; 3]);
+    assert_eq!(
+        told(),
+        [
+            "recovery_became_disabled",
+            "recovery_refused_while_disabled",
+            "recovery_refused_while_disabled"
+        ]
+    );
+}
+
+#[test]
+fn both_slots_have_a_code_as_used_before_anybody_is_in() {
+    let (scene, codes) = with_codes(scene());
+    assert_eq!(scene.types(&[codes[0]]).outcome, LoginOutcome::Accepted);
+    assert_eq!(*scene.shelf.transactions.borrow(), ["user", "user"]);
+    // A refusal takes one transaction, as of everybody.
+    scene.shelf.transactions.take();
+    scene.types(&[codes[0], WRONG, WRONG]);
+    assert_eq!(scene.shelf.transactions.borrow().len(), 3);
 }
 
 #[test]

@@ -1,0 +1,90 @@
+//! Programs that this process starts: without anything of its environment, and with signals as they are by default,
+//! whatever it does with them itself. Who starts one is in a critical section: it is not to be its caller's to stop.
+
+use std::ffi::{CStr, CString};
+use std::net::Shutdown;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::socket::{MsgFlags, send};
+use nix::sys::stat::Mode;
+use nix::unistd::Pid;
+
+use crate::secure_file::{Folder, Owner};
+
+/// Starts a program of ours, with a socket as its input and output, which sheds the rest itself. One of somebody else's
+/// has `errors` to write its complaints to; it gets a process group of its own and no other descriptor.
+pub(crate) fn start(
+    program: &Path,
+    arguments: &[&CStr],
+    socket: &UnixStream,
+    errors: Option<&UnixStream>,
+) -> Result<Pid, Errno> {
+    let program = CString::new(program.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
+    let mut files = PosixSpawnFileActions::init()?;
+    files.add_dup2(socket.as_raw_fd(), 0)?;
+    files.add_dup2(0, 1)?;
+    let mut flags =
+        PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK;
+    if let Some(errors) = errors {
+        files.add_dup2(errors.as_raw_fd(), 2)?;
+        for number in open_descriptors() {
+            files.add_close(number)?;
+        }
+        flags |= PosixSpawnFlags::POSIX_SPAWN_SETPGROUP;
+    } else {
+        files.add_open(2, "/dev/null", OFlag::O_WRONLY, Mode::empty())?;
+    }
+    let mut attributes = PosixSpawnAttr::init()?;
+    attributes.set_flags(flags)?;
+    attributes.set_sigdefault(&SigSet::all())?;
+    attributes.set_sigmask(&SigSet::empty())?;
+    let mut words = Vec::with_capacity(arguments.len() + 1);
+    words.push(program.as_c_str());
+    words.extend_from_slice(arguments);
+    let environment: [&CStr; 0] = [];
+    posix_spawn(
+        program.as_c_str(),
+        &files,
+        &attributes,
+        &words,
+        &environment,
+    )
+}
+
+/// What is open beyond the standard streams; of that which can't be told (no /proc), nothing.
+fn open_descriptors() -> Vec<RawFd> {
+    let folder = Folder::open(Path::new("/proc/self/fd"), Owner::ROOT);
+    let names = folder.and_then(|folder| folder.names()).unwrap_or_default();
+    let numbers = names.iter().filter_map(|name| name.to_str()?.parse().ok());
+    numbers.filter(|number| *number > 2).collect()
+}
+
+/// Writes all that a program is to read, which fits into the socket's buffer, without a signal where nobody reads.
+pub(crate) fn hand_over(socket: &UnixStream, mut text: &[u8]) -> Result<(), Errno> {
+    while !text.is_empty() {
+        match send(socket.as_raw_fd(), text, MsgFlags::MSG_NOSIGNAL) {
+            Ok(count) => text = text.get(count..).unwrap_or_default(),
+            Err(Errno::EINTR) => {}
+            // Gone already: its answer says why, and is yet to be read.
+            Err(Errno::EPIPE | Errno::ECONNRESET) => return Ok(()),
+            Err(errno) => return Err(errno),
+        }
+    }
+    // The end of it; where that fails, the line's end was it.
+    let _ = socket.shutdown(Shutdown::Write);
+    Ok(())
+}
+
+/// Ends a program that was not reaped, with all that it has started in its process group.
+pub(crate) fn kill(pid: Pid) {
+    // Where it is gone already there is nothing to end.
+    let _ = nix::sys::signal::kill(Pid::from_raw(-pid.as_raw()), Signal::SIGKILL);
+    let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
+}

@@ -1,0 +1,234 @@
+//! Logins where the key is a credential.
+
+use std::fs;
+
+use mfa_tests::pam_host::{AUTH_ERR, ERR, PROMPT, PamHost, SUCCESS, UNAVAIL};
+use mfa_tests::{Script, on_a_bare_host, on_a_test_host, stacks};
+
+use crate::{CREDS, bound_host, shell, stand_in, stand_out};
+
+/// Nobody is asked anything, whoever it is, and one line says why.
+fn refused_without_a_prompt(host: &PamHost, what: &str, detail: &str) {
+    for user in ["alice", "mallory", "nobody-here"] {
+        let seen = host.play(&format!("user {user}\nauthenticate\n"));
+        assert_eq!(seen.result(), UNAVAIL, "{what}, {user}\n{seen}");
+        assert!(seen.prompts().is_empty(), "{what}, {user}\n{seen}");
+        let line = seen.only("MFA-4001");
+        let is_error = line.priority == ERR;
+        assert!(
+            is_error && line.get("detail").contains(detail),
+            "{what}, {user}\n{seen}"
+        );
+    }
+}
+
+#[test]
+fn a_bound_key_lets_in_who_has_the_right_code_before_and_after_it_is_changed() {
+    on_a_bare_host(|_| {
+        let host = bound_host();
+        let app = host.enroll("alice");
+        for _ in 0..2 {
+            assert_eq!(host.login("alice", &[app.code()]).result(), SUCCESS);
+            assert_eq!(host.login("alice", &["000000"]).result(), AUTH_ERR);
+            assert_eq!(host.login("mallory", &["000000"]).result(), AUTH_ERR);
+            let rotate_now = host.admin_command("seal rotate");
+            let seen = host.play(&format!(
+                "user alice\ndo run {rotate_now}\nanswer text {}\nauthenticate\n",
+                app.code()
+            ));
+            assert_eq!(seen.result(), SUCCESS, "{seen}");
+        }
+        assert!(!host.path("seal.key").exists());
+    });
+}
+
+#[test]
+fn whatever_is_wrong_with_a_credential_nobody_is_asked_and_no_plain_file_counts() {
+    on_a_bare_host(|_| {
+        let host = PamHost::with_config(crate::TABLES);
+        let app = host.enroll("alice");
+        shell(&format!(
+            "cp -a {0}/seal.key {0}/copy",
+            host.folder.display()
+        ));
+        host.admin(&["seal", "bind"]).expect_success();
+        crate::name_credential(&host);
+        // The plain file is there all the time: it counts for nothing.
+        shell(&format!(
+            "cd {}; cp -a seal.cred good; cp -a /var/lib/systemd/credential.secret secret",
+            host.folder.display()
+        ));
+        for (what, damage, detail) in [
+            ("gone", "rm seal.cred", "seal.cred: does not exist"),
+            (
+                "readable by a group",
+                "chmod 640 seal.cred",
+                "has mode 0640; chmod 600 it",
+            ),
+            ("a link", "ln -sf good seal.cred", "is a symbolic link"),
+            ("empty", ": >seal.cred", "systemd-creds: "),
+            (
+                "cut short",
+                "head -c 100 good >seal.cred",
+                "systemd-creds: ",
+            ),
+            (
+                "altered",
+                "sed -i 's/^\\(.\\{60\\}\\)./\\1#/' seal.cred",
+                "systemd-creds: ",
+            ),
+            ("a plain key", "cat copy >seal.cred", "systemd-creds: "),
+            (
+                "of another name",
+                "systemd-creds encrypt --name=other copy - >seal.cred",
+                "does not match",
+            ),
+            (
+                "no key in it",
+                "echo hello | systemd-creds encrypt --name=mfa-seal-key - - >seal.cred",
+                "this is no sealing key",
+            ),
+            (
+                "too short a key in it",
+                "echo mfa-seal-key:1:0011 | systemd-creds encrypt --name=mfa-seal-key - - >seal.cred",
+                "a key of 4 digits, and a sealing key has 64",
+            ),
+            (
+                "of another host",
+                "rm -f /var/lib/systemd/credential.secret; systemd-creds setup 2>/dev/null",
+                "systemd-creds: ",
+            ),
+            (
+                "the host's key is lost",
+                "rm -f /var/lib/systemd/credential.secret",
+                "systemd-creds: ",
+            ),
+        ] {
+            shell(&format!("cd {}; {damage}", host.folder.display()));
+            refused_without_a_prompt(&host, what, detail);
+            shell(&format!(
+                "cd {}; rm -f seal.cred; cp -a good seal.cred; rm -f /var/lib/systemd/credential.secret; \
+                 cp -a secret /var/lib/systemd/credential.secret",
+                host.folder.display()
+            ));
+        }
+        assert_eq!(host.login("alice", &[app.code()]).result(), SUCCESS);
+    });
+}
+
+#[test]
+fn whatever_systemd_creds_does_nobody_is_asked_and_nothing_is_left_of_it() {
+    on_a_bare_host(|_| {
+        let host = bound_host();
+        let app = host.enroll("alice");
+        for (what, script, detail) in [
+            (
+                "it fails",
+                "echo TPM2 is gone >&2; exit 1",
+                "systemd-creds: TPM2 is gone",
+            ),
+            ("it says nothing", "exit 0", "it does not say why"),
+            (
+                "it tells half",
+                "/run/creds \"$@\" | head -c 40",
+                "this is no sealing key",
+            ),
+            (
+                "it fails in the end",
+                "/run/creds \"$@\"; exit 1",
+                "systemd-creds: ",
+            ),
+            ("it is killed", "kill -9 $$", "it does not say why"),
+            (
+                "it tells too much",
+                "head -c 100000 /dev/zero",
+                "this is no sealing key",
+            ),
+        ] {
+            stand_in(script);
+            refused_without_a_prompt(&host, what, detail);
+        }
+        for (what, change, detail) in [
+            (
+                "gone",
+                format!("rm {CREDS}"),
+                "systemd-creds: does not exist",
+            ),
+            (
+                "no program",
+                format!("chmod 644 {CREDS}"),
+                "Permission denied",
+            ),
+            (
+                "anybody's",
+                format!("chmod 757 {CREDS}"),
+                "has mode 0757, others can write it",
+            ),
+            (
+                "somebody's",
+                format!("chown 1001 {CREDS}"),
+                "is owned by uid 1001",
+            ),
+            (
+                "a link",
+                format!("ln -sf /run/creds {CREDS}"),
+                "is a symbolic link",
+            ),
+        ] {
+            stand_in("exec /run/creds \"$@\"");
+            shell(&change);
+            refused_without_a_prompt(&host, what, detail);
+        }
+        stand_out();
+        assert_eq!(host.login("alice", &[app.code()]).result(), SUCCESS);
+        // What does not end is ended after five seconds, with what it has started; whatever becomes of SIGCHLD.
+        stand_in("sleep 600 & exec sleep 601");
+        let script = "signal CHLD ignore\nuser alice\nauthenticate\n";
+        let seen = host.play_at_once(4, script);
+        assert_eq!(seen.count(UNAVAIL), 4, "{seen}");
+        assert!(seen.prompts().is_empty(), "{seen}");
+        let lines = seen.events("MFA-4001");
+        let is_told = |detail: &str| detail.contains("systemd-creds did not end in time");
+        assert!(
+            lines.len() == 4 && lines.iter().all(|line| is_told(line.get("detail"))),
+            "{seen}"
+        );
+        let processes = fs::read_dir("/proc").unwrap();
+        let lines =
+            processes.filter_map(|path| fs::read(path.unwrap().path().join("cmdline")).ok());
+        let left: Vec<_> = lines
+            .filter(|line| line.starts_with(b"sleep\x0060"))
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+        stand_out();
+        assert_eq!(host.login("alice", &[app.code()]).result(), SUCCESS);
+    });
+}
+
+#[test]
+fn real_programs_open_a_bound_key() {
+    on_a_test_host(|host| {
+        let alice = host.enroll("alice");
+        let bob = host.enroll("bob");
+        host.admin(&["seal", "bind"]);
+        host.configure("[seal]\ncredential = \"/etc/mfa/seal.cred\"\n");
+        host.admin(&["seal", "bind", "--yes"]);
+        assert!(!fs::exists("/etc/mfa/seal.key").unwrap());
+        let sshd = host.start_sshd(stacks::CODE_ALONE, &[]);
+        let mark = host.mark();
+        let code = alice.code();
+        let client = sshd.ssh("alice").command("id -un");
+        let talk = client.talk(Script::new().answer(PROMPT, &code));
+        talk.expect_success().expect_text("alice");
+        assert_eq!(&host.one_since(mark, "MFA-2001")["user"], "alice");
+        host.write_service("su", stacks::CODE_ALONE);
+        // Neither limits nor signals of the caller's are systemd-creds'.
+        for first in ["true", "trap '' CHLD INT TERM PIPE; ulimit -v 200000"] {
+            let code = bob.code();
+            let words = format!("{first}; exec su bob -c 'id -un'");
+            let su = host.terminal_of("mallory", &["sh", "-c", &words]);
+            su.talk(Script::new().answer(PROMPT, &code))
+                .expect_text("bob");
+        }
+    });
+}
