@@ -228,6 +228,37 @@ fn a_login_with_a_recovery_code_leaves_none_of_it() {
 }
 
 #[test]
+fn a_login_with_a_passphrase_and_a_change_of_it_leave_none() {
+    on_a_bare_host(|_| {
+        let (host, app, mut needles) = host();
+        let typed = [
+            ("the passphrase", "gravel-ocelot-sings-thrice"),
+            ("the wrong one", "puddle-anchor-hums-backwards"),
+            ("the new one", "meadow-quartz-unlike-nine"),
+        ];
+        let [(_, right), (_, wrong), (_, new)] = typed;
+        for (name, text) in typed {
+            needles.add_typed(name, text);
+        }
+        host.admin_with(&["passphrase", "set", "alice", "-"], right)
+            .expect_success();
+        host.stack("login", &host.lines("", "passphrase"));
+        app.wait_for_room(8);
+        let code = app.code_of(app.step());
+        needles.add_typed("the right code", &code);
+        // Hashed anew after the login: the configuration asks for more by then.
+        let text = fs::read_to_string(host.path("mfa.toml")).unwrap();
+        host.write("mfa.toml", &format!("{text}\n[passphrase]\npasses = 3\n"));
+        let answers = [wrong, &code, right, &code].map(says);
+        needles.expect_none_in(&core_after(&host, ALL, answers.into(), SUCCESS));
+        let record = fs::read_to_string(host.record_path("alice")).unwrap();
+        assert!(record.contains(",t=3,"), "{record}");
+        let answers = [right, "passwordpassword", "passwordpassword", new, new].map(says);
+        needles.expect_none_in(&core_after(&host, &["chauthtok"], answers.into(), SUCCESS));
+    });
+}
+
+#[test]
 fn a_login_with_a_code_that_was_sent_leaves_none_of_it() {
     on_a_bare_host(|_| {
         let (host, _, mut needles) = host();

@@ -1,6 +1,7 @@
 //! `pam_sm_chauthtok`, with the real courier as the judge.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use mfa_tests::on_a_bare_host;
 use mfa_tests::pam_host::{AUTH_ERR, CONV_ERR, PamHost, SUCCESS, Seen};
@@ -294,7 +295,6 @@ fn the_caller_s_limits_and_uid_change_nothing() {
         let seen = host.player().options(&["--real-uid", "4711"]).play(&script);
         assert_eq!(seen.result(), SUCCESS, "{seen}");
         let owned = fs::metadata(host.record_path("alice")).unwrap();
-        use std::os::unix::fs::MetadataExt;
         assert_eq!(
             (owned.uid(), owned.gid(), owned.mode() & 0o7777),
             (0, 0, 0o600)

@@ -10,6 +10,7 @@
 )]
 
 mod changing;
+mod interrupted;
 mod memory;
 mod module;
 mod programs;

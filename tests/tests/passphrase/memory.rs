@@ -20,7 +20,7 @@ fn a_thousand_wrong_passphrases_leave_a_host_program_small() {
         let saved = host.path("saved");
         fs::copy(host.state_path("alice"), &saved).unwrap();
         // Three tries a login, each time with the state as it was: all of them are looked at.
-        let answers = [WRONG, app.wrong_code().as_str()].join(" ").repeat(1);
+        let answers = [WRONG, app.wrong_code().as_str()].join(" ");
         let line = format!(
             "alice 7 {} {} {answers} {answers} {answers}\n",
             saved.display(),

@@ -348,7 +348,7 @@ fn a_cheap_hash_is_made_anew_after_a_login_and_only_then() {
     let scene = with_passphrase();
     let cheap = keep(RIGHT, cost(64, 1));
     scene.change(|record| record.passphrase = Some(cheap.clone()));
-    scene.types(&[WRONG, EARLIER.1, RIGHT, "000000", WRONG, "000000"]);
+    scene.types(&[WRONG, EARLIER.1, WRONG, "000000", RIGHT, "000000"]);
     let kept = || {
         scene
             .shelf

@@ -1,6 +1,7 @@
 //! A user's record.
 
 use mfa_core::device::DeviceId;
+use mfa_core::passphrase::PassphraseHash;
 use mfa_core::record::{MAX_APPS, MAX_DEVICES, MAX_RECOVERY_CODES, Method, UserRecord};
 use mfa_core::request::UserName;
 
@@ -24,6 +25,13 @@ pub fn record(bytes: &[u8]) {
         assert!(record.apps.len() <= MAX_APPS && record.devices.len() <= MAX_DEVICES);
         let codes = record.recovery.as_ref().map_or(0, |set| set.hashes.len());
         assert!(codes <= MAX_RECOVERY_CODES);
+        if let Some(kept) = &record.passphrase {
+            let cost = kept.hash.cost();
+            assert!((8..=262_144).contains(&cost.memory) && (1..=16).contains(&cost.passes));
+            assert!((1..=4).contains(&cost.lanes) && cost.memory >= 8 * cost.lanes);
+            let text = kept.hash.to_text();
+            assert_eq!(PassphraseHash::parse(&text).as_ref(), Ok(&kept.hash));
+        }
         for app in &record.apps {
             assert!((6..=8).contains(app.digits.get()) && (10..=300).contains(app.period.get()));
         }
