@@ -263,7 +263,7 @@ impl<'a, 'p> Login<'a, 'p> {
         } = *self.setting;
         let decoy = Subject::Decoy(decoy_index(self.setting.key, self.request));
         let record = self.read_record(decoy);
-        let mut subject = match (self.request.user(), &record) {
+        let subject = match (self.request.user(), &record) {
             (Some(user), Ok(Some(_))) => Subject::User(user),
             _ => decoy,
         };
@@ -300,6 +300,12 @@ impl<'a, 'p> Login<'a, 'p> {
             let _section = CriticalSection::enter();
             self.grant_wish(subject, None, None);
         }
+        self.ask_for_codes(subject, decoy)
+    }
+
+    /// Asks as often as the configuration says, until a code is right.
+    fn ask_for_codes(&mut self, mut subject: Subject<'a>, decoy: Subject<'a>) -> LoginOutcome {
+        let config = self.setting.config;
         let mut free_wishes = config.code.max_sends.get().min(MAX_FREE_WISHES);
         let mut attempt = 1;
         while attempt <= config.prompt.tries.get() {
