@@ -25,6 +25,7 @@ use crate::notice::{self, Change};
 use crate::output::{Reply, WIDTH, shown, table, wrap};
 use crate::qr::Qr;
 use crate::record_view::{self, moment};
+use crate::switch::{self, Kind};
 
 /// How often a code is asked for at a terminal.
 const TRIES: u32 = 3;
@@ -40,27 +41,34 @@ pub(crate) fn run(context: &Context<'_>, command: &AppCommand) -> Result<Reply, 
             picture,
         } => reveal(context, name, label, picture),
         AppCommand::Remove { name, label, yes } => remove(context, name, label, *yes),
+        AppCommand::Disable { name, label } => switch::run(context, Kind::App, name, label, true),
+        AppCommand::Enable { name, label } => switch::run(context, Kind::App, name, label, false),
     }
 }
 
 /// Where the code comes from that shows that the app has the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Confirmation {
+pub(crate) enum Confirmation {
     Terminal,
     StandardInput,
     None,
 }
 
-fn confirmation(arguments: &EnrollArgs) -> Result<Confirmation, Failure> {
-    if arguments.no_confirm {
+/// The same from the options `--no-confirm` and `--confirm -`; `what` shows the code.
+pub(crate) fn confirmation(
+    is_unwanted: bool,
+    is_given: bool,
+    what: &str,
+) -> Result<Confirmation, Failure> {
+    if is_unwanted {
         Ok(Confirmation::None)
-    } else if arguments.confirm.is_some() {
+    } else if is_given {
         Ok(Confirmation::StandardInput)
     } else if ask::is_somebody_there() {
         Ok(Confirmation::Terminal)
     } else {
         Err(Failure::refused(
-            "nobody is at the terminal to type a code from the app",
+            format!("nobody is at the terminal to type a code from the {what}"),
             "give --confirm - and the code on standard input, or --no-confirm to keep the secret unchecked",
         ))
     }
@@ -71,7 +79,7 @@ fn enroll(context: &Context<'_>, arguments: &EnrollArgs) -> Result<Reply, Failur
     let key = house.key()?;
     let user = context.person(&arguments.name)?.user;
     check_room(&house.record(&user)?, arguments)?;
-    let confirmation = confirmation(arguments)?;
+    let confirmation = confirmation(arguments.no_confirm, arguments.confirm.is_some(), "app")?;
     let picture_kind = arguments
         .picture
         .qr_file
@@ -90,6 +98,7 @@ fn enroll(context: &Context<'_>, arguments: &EnrollArgs) -> Result<Reply, Failur
         digits: arguments.digits.clone(),
         period: arguments.period.clone(),
         enrolled: datetime(context.unix_seconds()),
+        disabled: false,
     };
     let shape = Authenticator::of_app(&app, &secret, house.config.app.window.get())
         .map_err(|error| Failure::failed(error.to_string(), "give another secret"))?;
@@ -156,13 +165,19 @@ fn check_room(record: &UserRecord, arguments: &EnrollArgs) -> Result<(), Failure
             ),
         ));
     }
-    if record.apps.len() >= MAX_APPS {
-        return Err(Failure::refused(
-            format!("{name} has {MAX_APPS} apps, which is as many as there can be"),
-            format!("remove one first: `mfa-admin app remove {name} LABEL`"),
-        ));
+    check_count(record)
+}
+
+/// Whether there is room for one more app or token.
+pub(crate) fn check_count(record: &UserRecord) -> Result<(), Failure> {
+    if record.apps.len() + record.tokens.len() < MAX_APPS {
+        return Ok(());
     }
-    Ok(())
+    let name = shown(record.user.as_str());
+    Err(Failure::refused(
+        format!("{name} has {MAX_APPS} apps and tokens, which is as many as there can be"),
+        format!("remove one first: `mfa-admin app remove {name} LABEL`, or `token remove`"),
+    ))
 }
 
 /// Whether the record does not have this secret yet: its codes would not be good for both.
@@ -202,6 +217,11 @@ pub(crate) fn secret_of(line: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
             "it is made of the letters A to Z and the digits 2 to 7",
         )
     })?;
+    check_length(secret)
+}
+
+/// The secret, where it is neither too short nor too long.
+pub(crate) fn check_length(secret: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>, Failure> {
     if (MIN_SECRET_LEN..=MAX_SECRET_LEN).contains(&secret.len()) {
         return Ok(secret);
     }
@@ -496,8 +516,9 @@ fn list(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
         .iter()
         .map(|app| {
             let last = record_view::last_used(app, &state);
+            let mark = if app.disabled { " (disabled)" } else { "" };
             vec![
-                shown(app.label.get()),
+                format!("{}{mark}", shown(app.label.get())),
                 app.algorithm.as_str().to_owned(),
                 app.digits.to_string(),
                 app.period.to_string(),
@@ -526,7 +547,7 @@ fn list(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
 }
 
 /// The app of a record that is meant, by its label, or by its id where two have the same.
-fn find<'a>(record: &'a UserRecord, text: &str) -> Result<&'a App, Failure> {
+pub(crate) fn find<'a>(record: &'a UserRecord, text: &str) -> Result<&'a App, Failure> {
     let labelled: Vec<&App> = record
         .apps
         .iter()
@@ -672,6 +693,7 @@ mod tests {
             digits: Digits::parse(6).unwrap(),
             period: Period::parse(30_u16).unwrap(),
             enrolled: datetime(0),
+            disabled: false,
         }
     }
 

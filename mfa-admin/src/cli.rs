@@ -1,16 +1,25 @@
 //! The command line.
 
+mod bypass;
+mod emergency;
+
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use mfa_core::device::{AssignedDevice, DeviceId};
 use mfa_core::record::{Algorithm, Digits, EmailAddress, Label, Method, Period};
 
+pub(crate) use bypass::BypassCommand;
+pub(crate) use emergency::{EmergencyArgs, EmergencyCommand};
+
 /// Longer than any name that the store could keep.
 const MAX_NAME: usize = 256;
 
 /// Bytes of a credential's name; room is left for what stands before it while it is written.
 const MAX_CREDENTIAL_NAME: usize = 100;
+
+/// More often nobody presses a button.
+const MAX_COUNTER: u64 = u32::MAX as u64;
 
 /// Under which options stand that every verb knows.
 const GLOBAL: &str = "Options of every command";
@@ -64,6 +73,9 @@ pub(crate) enum Command {
     /// Authenticator apps
     #[command(subcommand, arg_required_else_help = true)]
     App(AppCommand),
+    /// Hardware tokens
+    #[command(subcommand, arg_required_else_help = true)]
+    Token(TokenCommand),
     /// Hosts that users may log in on
     #[command(subcommand, arg_required_else_help = true)]
     Device(DeviceCommand),
@@ -73,6 +85,9 @@ pub(crate) enum Command {
     /// Recovery codes
     #[command(subcommand, arg_required_else_help = true)]
     Recovery(RecoveryCommand),
+    /// Passphrases, where a service asks for one before the code
+    #[command(subcommand, arg_required_else_help = true)]
+    Passphrase(PassphraseCommand),
     /// Codes, for scripts
     #[command(subcommand, arg_required_else_help = true)]
     Code(CodeCommand),
@@ -85,6 +100,12 @@ pub(crate) enum Command {
     /// The key that seals the secrets
     #[command(subcommand, arg_required_else_help = true)]
     Seal(SealCommand),
+    /// The code for the day when this host can check nobody
+    #[command(subcommand, arg_required_else_help = true)]
+    Emergency(EmergencyCommand),
+    /// Logins without a code, for a time
+    #[command(subcommand, arg_required_else_help = true)]
+    Bypass(BypassCommand),
 }
 
 /// `init`.
@@ -198,7 +219,7 @@ pub(crate) struct UserAddArgs {
     /// Telegram's id of the user
     #[arg(long, value_name = "ID", allow_negative_numbers = true)]
     pub(crate) telegram: Option<i64>,
-    /// app, email, telegram or command [default: app]
+    /// app (default), email, telegram, command, token
     #[arg(long = "method", value_name = "M", value_parser = method)]
     pub(crate) methods: Vec<Method>,
     /// A host; ID is what `device id` prints there
@@ -225,7 +246,7 @@ pub(crate) struct UserSetArgs {
     /// Telegram's id of the user; none: none
     #[arg(long, group = "what", value_name = "ID|none", value_parser = telegram_or_none, allow_hyphen_values = true)]
     pub(crate) telegram: Option<OrNone<i64>>,
-    /// What counts: app, email, telegram, command
+    /// What counts: app, email, telegram, command, token
     #[arg(long, group = "what", value_name = "M,M", value_parser = method, value_delimiter = ',')]
     pub(crate) methods: Vec<Method>,
 }
@@ -279,6 +300,104 @@ pub(crate) enum AppCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// Let no code of an app in, until it is enabled again
+    Disable {
+        /// Whose
+        #[arg(value_parser = name)]
+        name: String,
+        /// Which
+        #[arg(value_parser = name)]
+        label: String,
+    },
+    /// Let codes of an app in again
+    Enable {
+        /// Whose
+        #[arg(value_parser = name)]
+        name: String,
+        /// Which
+        #[arg(value_parser = name)]
+        label: String,
+    },
+}
+
+/// `token`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Add a token; its secret comes from standard input
+    Add(TokenAddArgs),
+    /// List a user's tokens
+    List(NameArgs),
+    /// Bring a token back into step: two codes in a row from standard input
+    Resync {
+        /// Whose
+        #[arg(value_parser = name)]
+        name: String,
+        /// Which, where there are several
+        #[arg(value_parser = name)]
+        label: Option<String>,
+    },
+    /// Remove a token
+    Remove {
+        /// Whose
+        #[arg(value_parser = name)]
+        name: String,
+        /// Which
+        #[arg(value_parser = name)]
+        label: String,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Let no code of a token in, until it is enabled again
+    Disable {
+        /// Whose
+        #[arg(value_parser = name)]
+        name: String,
+        /// Which
+        #[arg(value_parser = name)]
+        label: String,
+    },
+    /// Let codes of a token in again
+    Enable {
+        /// Whose
+        #[arg(value_parser = name)]
+        name: String,
+        /// Which
+        #[arg(value_parser = name)]
+        label: String,
+    },
+}
+
+/// `token add`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenAddArgs {
+    /// Whose
+    #[arg(value_parser = name)]
+    pub(crate) name: String,
+    /// It counts presses of its button (HOTP, RFC 4226)
+    #[arg(long, required = true)]
+    pub(crate) hotp: bool,
+    /// Where it stands [default: 0]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=MAX_COUNTER))]
+    pub(crate) counter: Option<u64>,
+    /// What to call the token
+    #[arg(long, value_name = "TEXT", default_value = "token", value_parser = label)]
+    pub(crate) label: Label,
+    /// Digits of a code, 6 to 8
+    #[arg(long, value_name = "N", default_value = "6", value_parser = digits)]
+    pub(crate) digits: Digits,
+    /// Take the secret from standard input, as is done anyway
+    #[arg(long, value_name = "-", value_parser = standard_input, allow_hyphen_values = true)]
+    pub(crate) secret: Option<()>,
+    /// The secret is in hexadecimal, not in base32
+    #[arg(long)]
+    pub(crate) hex: bool,
+    /// Take a code of the token from standard input, too
+    #[arg(long, value_name = "-", value_parser = standard_input, allow_hyphen_values = true, conflicts_with = "no_confirm")]
+    pub(crate) confirm: Option<()>,
+    /// Keep the secret without a code from the token
+    #[arg(long)]
+    pub(crate) no_confirm: bool,
 }
 
 /// `app enroll`.
@@ -409,6 +528,31 @@ pub(crate) enum RecoveryCommand {
     Status(NameArgs),
 }
 
+/// `passphrase`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PassphraseCommand {
+    /// Set a passphrase, typed twice or from standard input
+    Set {
+        /// Whose
+        #[arg(value_parser = name)]
+        name: String,
+        /// Where the value does not belong.
+        #[arg(value_name = "VALUE", hide = true, value_parser = standard_input, allow_hyphen_values = true)]
+        value: Option<()>,
+    },
+    /// Show since when there is one, and what its hash costs
+    Status(NameArgs),
+    /// Remove it: services that ask for one refuse the user then
+    Remove {
+        /// Whose
+        #[arg(value_parser = name)]
+        name: String,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
 /// `code`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CodeCommand {
@@ -509,13 +653,13 @@ fn telegram_or_none(text: &str) -> Result<OrNone<i64>, String> {
 }
 
 fn method(text: &str) -> Result<Method, String> {
-    Method::parse(text).ok_or_else(|| "write app, email, telegram or command".to_owned())
+    Method::parse(text).ok_or_else(|| "write app, email, telegram, command or token".to_owned())
 }
 
 /// A method by which codes are sent.
 fn channel(text: &str) -> Result<Method, String> {
     Method::parse(text)
-        .filter(|method| *method != Method::App)
+        .filter(|method| method.is_sent())
         .ok_or_else(|| "write email, telegram or command".to_owned())
 }
 

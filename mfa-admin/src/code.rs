@@ -154,6 +154,7 @@ fn request(context: &Context<'_>, person: &Person, name: &str) -> LoginRequest {
         tty: None,
         remote_user: None,
         nullok: false,
+        passphrase: false,
         log_unknown_names: false,
         caller: Caller::of_this_process(),
     }

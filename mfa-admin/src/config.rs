@@ -32,11 +32,6 @@ fn check(context: &Context<'_>, file: Option<&Path>) -> Result<Reply, Failure> {
         None => (context.config_path.as_path(), context.config()?),
     };
     check_texts(context, &config)?;
-    for key in config.not_in_this_release() {
-        context.output.warn(&format!(
-            "{key}: not in this release; it is checked, and has no effect"
-        ));
-    }
     for (_, what, _) in delivery::settings_without_effect(&config, Channels::of(&config)) {
         context.output.warn(what.trim_end_matches('.'));
     }

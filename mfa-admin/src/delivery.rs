@@ -162,6 +162,16 @@ const EXPLANATIONS: &[(&str, &str, &str)] = &[
         "see that mfa-admin, the module and the courier are of one release",
     ),
     (
+        "unfit",
+        "a new passphrase is not good enough",
+        "see [passphrase] of mfa.toml; this is no answer to a message",
+    ),
+    (
+        "words",
+        "the list of refused words can't be used",
+        "see `[passphrase] refused` of mfa.toml: a file of root's, at most 64 MiB",
+    ),
+    (
         "privileges",
         "the courier could not give up its privileges, and did nothing",
         "see `[courier] user` of mfa.toml, and what confines this session (containers, seccomp)",
@@ -209,7 +219,7 @@ pub(crate) fn not_set_up(method: Method) -> Failure {
 /// What a method's codes need on the host.
 pub(crate) fn requirement(method: Method) -> &'static str {
     match method {
-        Method::App => "nothing",
+        Method::App | Method::Token => "nothing",
         Method::Email => "`[courier.smtp]` in mfa.toml, or another `[courier] email`",
         Method::Telegram => "the bot's token: `mfa-admin credential set telegram-token`",
         Method::Command => "`[courier.command] run` in mfa.toml",

@@ -7,7 +7,9 @@ use mfa_core::clock::rfc3339;
 use mfa_core::config::{Config, First};
 use mfa_core::courier::Channels;
 use mfa_core::device::DeviceId;
+use mfa_core::emergency;
 use mfa_core::host;
+use mfa_core::hotp::Hotp;
 use mfa_core::login;
 use mfa_core::otp::Authenticator;
 use mfa_core::policy::{self, AccountDecision, Decision, DenyReason, SkipReason};
@@ -26,6 +28,7 @@ use crate::error::Failure;
 use crate::output::{Reply, shown, wrap};
 use crate::record_view::{duration, methods, moment};
 use crate::recovery::Remaining;
+use crate::token::{self, Standing};
 
 /// Stands for the reference, which is another one each time.
 const REFERENCE: &str = "K7QM";
@@ -174,6 +177,9 @@ pub(crate) fn run(context: &Context<'_>, arguments: &ExplainArgs) -> Result<Repl
         let request = request(arguments, account.clone());
         walk_login(context, &ground, &request, &mut walk);
     }
+    if is_known {
+        note_emergency(context, arguments, &mut walk);
+    }
     let by = walk.methods.first().map_or("recovery", |by| by.as_str());
     let (prediction, reason) = walk.end.unwrap_or((Prediction::Challenge, by));
     let name = account.map_or_else(
@@ -204,6 +210,39 @@ pub(crate) fn run(context: &Context<'_>, arguments: &ExplainArgs) -> Result<Repl
         document,
         text(arguments, &name, &walk, prediction, reason),
     ))
+}
+
+/// Where this host can check nobody: whether there is another way in.
+fn note_emergency(context: &Context<'_>, arguments: &ExplainArgs, walk: &mut Walk) {
+    let is_unusable = matches!(walk.end, Some((Prediction::Unavailable, _)));
+    if !is_unusable || arguments.from.is_some() {
+        return;
+    }
+    let path = context.config().map_or_else(
+        |_| emergency::beside(&context.config_path),
+        |config| config.paths.emergency.as_path().to_owned(),
+    );
+    let message = match emergency::read(&path, Owner::ROOT) {
+        Ok(Some(file)) if file.code().is_some() && file.used.is_none() => {
+            let services = file.services.contains(&arguments.service);
+            let users = file.users.contains(&arguments.name);
+            if services && users {
+                format!(
+                    "at {}, the emergency code is asked for, and lets in",
+                    shown(&file.ttys.join(", "))
+                )
+            } else {
+                format!(
+                    "the emergency code lets in {} through {}, at the machine itself",
+                    shown(&file.users.join(", ")),
+                    shown(&file.services.join(", "))
+                )
+            }
+        }
+        Ok(_) => "there is no emergency code that is good".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    walk.note("console", message);
 }
 
 fn text(
@@ -346,6 +385,7 @@ fn request(arguments: &ExplainArgs, account: Option<Account>) -> LoginRequest {
         tty: None,
         remote_user: None,
         nullok: false,
+        passphrase: false,
         log_unknown_names: false,
         caller: Caller { uid: 0, euid: 0 },
     }
@@ -374,12 +414,17 @@ fn walk_login(context: &Context<'_>, ground: &Ground, request: &LoginRequest, wa
     }
     let channels = Channels::of(config);
     describe_prompt(config, channels, walk);
-    match policy::decide(config, channels, request, record.as_ref(), *device) {
+    let now = context.unix_seconds();
+    if let Some(bypass) = record.as_ref().and_then(|record| record.bypass.as_ref()) {
+        walk.note("bypass", crate::bypass::words(bypass, now));
+    }
+    match policy::decide(config, channels, request, record.as_ref(), *device, now) {
         Decision::Deny(reason) => {
             let (word, message) = denial(reason, request, record.as_ref(), channels);
             walk.stop("policy", Prediction::Deny, word, message);
         }
-        Decision::Skip(reason) => {
+        // The second one with the argument `passphrase` alone, which is told apart.
+        Decision::Skip(reason) | Decision::Passphrase(reason) => {
             let (word, message) = skip(reason);
             walk.stop("policy", Prediction::Skip, word, message);
         }
@@ -393,6 +438,7 @@ fn walk_login(context: &Context<'_>, ground: &Ground, request: &LoginRequest, wa
             walk.methods = usable;
         }
     }
+    describe_passphrase(ground, request, (record.as_ref(), now), walk);
     let account = policy::decide_account(config, request, record.as_ref(), *device);
     walk.account = Some(match account {
         AccountDecision::Accept => ("accept", "approved"),
@@ -406,7 +452,35 @@ fn walk_login(context: &Context<'_>, ground: &Ground, request: &LoginRequest, wa
     }
     walk.note(
         "service",
-        "without the module argument nullok; `mfa-admin doctor` says what the service's stack makes of it",
+        "without the module arguments nullok and passphrase; `mfa-admin doctor` says what the service's stack makes of it",
+    );
+}
+
+/// What the module argument `passphrase` would change.
+fn describe_passphrase(
+    ground: &Ground,
+    request: &LoginRequest,
+    (record, now): (Option<&UserRecord>, u64),
+    walk: &mut Walk,
+) {
+    let request = LoginRequest {
+        passphrase: true,
+        ..request.clone()
+    };
+    let config = &ground.config;
+    let channels = Channels::of(config);
+    let name = shown(&request.asked_name);
+    let message = match policy::decide(config, channels, &request, record, ground.device, now) {
+        Decision::Challenge(_) => "has one: it is asked for before the code".to_owned(),
+        Decision::Passphrase(_) => "has one: it alone is asked for, and lets in".to_owned(),
+        Decision::Deny(DenyReason::NoPassphrase) => {
+            format!("none: refused there; `mfa-admin passphrase set {name}` sets one")
+        }
+        Decision::Deny(_) | Decision::Skip(_) => "asked for, and refused there as well".to_owned(),
+    };
+    walk.note(
+        "phrase",
+        format!("where a service has `passphrase`: {message}"),
     );
 }
 
@@ -450,7 +524,7 @@ fn walk_delivery(
     if !channels.any() || config.code.max_sends.get() == 0 {
         return;
     }
-    let first = walk.methods.iter().copied().find(|m| *m != Method::App);
+    let first = walk.methods.iter().copied().find(|m| m.is_sent());
     let enter = match first {
         Some(method) => format!("has a code sent by {}", method.as_str()),
         None => "has nothing sent, and looks as if it had".to_owned(),
@@ -534,7 +608,7 @@ fn hidden(method: Method, to: &str) -> String {
             let end: String = to.chars().skip(length.saturating_sub(2)).collect();
             format!(" to …{}", shown(&end))
         }
-        Method::App | Method::Command => String::new(),
+        Method::App | Method::Command | Method::Token => String::new(),
     }
 }
 
@@ -612,10 +686,26 @@ fn denial(
                 "not assigned to this host; `mfa-admin device assign {name} this`, run on it, does that"
             ),
         ),
+        DenyReason::NoPassphrase => (
+            "no_passphrase",
+            format!("no passphrase; `mfa-admin passphrase set {name}` sets one"),
+        ),
         DenyReason::NotEnrolled => {
             let methods = record.map_or(&[][..], |record| &record.methods);
-            let hint = if methods.contains(&Method::App) {
+            // What is there of a method that counts, and does not let in, is disabled.
+            let has_disabled = record.is_some_and(|record| {
+                methods.contains(&Method::App) && !record.apps.is_empty()
+                    || methods.contains(&Method::Token) && !record.tokens.is_empty()
+            });
+            let hint = if has_disabled {
+                format!(
+                    "no app or token is in use; `mfa-admin user show {name}` shows which are disabled, `app enable` \
+                     and `token enable` put them back"
+                )
+            } else if methods.contains(&Method::App) {
                 format!("no app; `mfa-admin app enroll {name}` makes one")
+            } else if methods.contains(&Method::Token) {
+                format!("no token; `mfa-admin token add {name} --hotp` adds one")
             } else if methods.is_empty() {
                 format!("no method counts; `mfa-admin user set {name} --methods app`")
             } else if methods.iter().any(|method| channels.has(*method)) {
@@ -641,6 +731,10 @@ fn skip(reason: SkipReason) -> (&'static str, &'static str) {
         SkipReason::NeverEnrolled => (
             "never_enrolled",
             "never enrolled, and [enrolment] without_record = \"skip\": not asked at all",
+        ),
+        SkipReason::Bypass => (
+            "bypass",
+            "a bypass is open: not asked at all; each such login is counted and logged (MFA-2005)",
         ),
         SkipReason::Service => ("service", "[account] skip_services names this service"),
     }
@@ -720,13 +814,18 @@ fn walk_state(
     }
     let seconds = now.unix_seconds();
     let behind = behind(&state, record, seconds, ground.config.app.window.get());
-    let mut usable = 0;
+    let mut usable = walk_tokens(ground, record, &state, walk);
     for app in &record.apps {
         let label = shown(app.label.get());
         let window = ground.config.app.window.get();
         let opened = Authenticator::open(&ground.key, &record.user, app, window);
         if let Err(error) = opened {
             walk.note("app", format!("{label}: {error}"));
+        } else if app.disabled {
+            let message = format!(
+                "{label}: disabled; `mfa-admin app enable {name} {label}` puts it back in use"
+            );
+            walk.note("app", message);
         } else if let Some(at) = behind
             .iter()
             .find(|(late, _)| *late == app.id.get())
@@ -741,16 +840,26 @@ fn walk_state(
                 ),
             );
         } else {
-            usable += 1;
+            usable += usize::from(record.has_usable_app());
             walk.ok("app", format!("{label}: its secret opens with the key"));
         }
     }
     walk_delivery(ground, user, record, &state, walk);
-    let is_sent_one = walk.methods.iter().any(|method| *method != Method::App);
-    if usable == 0 && record.has_usable_app() && is_sent_one {
-        walk.note("apps", "no code of an app is right; a code that is sent is");
-    } else if usable == 0 && record.has_usable_app() {
-        if behind.is_empty() {
+    let is_sent_one = walk.methods.iter().any(|method| method.is_sent());
+    let has_usable = record.has_usable_app() || record.has_usable_token();
+    if usable == 0 && has_usable && is_sent_one {
+        walk.note(
+            "apps",
+            "no code of an app or token is right; a code that is sent is",
+        );
+    } else if usable == 0 && has_usable {
+        let is_lost = |token| token::standing(token, Some(&state)) == Standing::CounterUnknown;
+        if behind.is_empty() && record.tokens.iter().any(is_lost) {
+            let message = format!(
+                "nobody knows where the tokens stand: `mfa-admin token resync {name}` with two codes of each"
+            );
+            walk.stop("tokens", Prediction::Deny, "counter_unknown", message);
+        } else if behind.is_empty() {
             walk.stop(
                 "apps",
                 Prediction::Unavailable,
@@ -764,6 +873,44 @@ fn walk_state(
             walk.stop("clock", Prediction::Deny, "clock_rollback", message);
         }
     }
+}
+
+/// Where each token stands; how many of them can let in.
+fn walk_tokens(ground: &Ground, record: &UserRecord, state: &LoginState, walk: &mut Walk) -> usize {
+    let name = shown(record.user.as_str());
+    let mut usable = 0;
+    for entry in &record.tokens {
+        let label = shown(entry.label.get());
+        if let Err(error) = Hotp::open(&ground.key, &record.user, entry) {
+            walk.note("token", format!("{label}: {error}"));
+            continue;
+        }
+        let message = match token::standing(entry, Some(state)) {
+            Standing::Disabled => {
+                format!("disabled; `mfa-admin token enable {name} {label}` puts it back in use")
+            }
+            Standing::CounterUnknown | Standing::Unknown => format!(
+                "nobody knows which of its codes were used; `mfa-admin token resync {name} {label}` takes two of them"
+            ),
+            Standing::OutOfStep => {
+                usable += 1;
+                format!(
+                    "out of step: its last code was too far ahead; the following one lets in, or `mfa-admin token \
+                     resync {name} {label}` takes two"
+                )
+            }
+            Standing::InStep => {
+                usable += 1;
+                walk.ok(
+                    "token",
+                    format!("{label}: its secret opens with the key; in step"),
+                );
+                continue;
+            }
+        };
+        walk.note("token", format!("{label}: {message}"));
+    }
+    if record.has_usable_token() { usable } else { 0 }
 }
 
 /// Apps whose last accepted step lies ahead of the clock, and when that is.

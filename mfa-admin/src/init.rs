@@ -21,6 +21,7 @@ use serde_json::json;
 
 use crate::cli::InitArgs;
 use crate::context::{Context, file_failure, require_root, this_device};
+use crate::emergency;
 use crate::error::{Failure, Kind};
 use crate::output::{Reply, wrap};
 
@@ -65,6 +66,7 @@ pub(crate) fn run(context: &Context<'_>, arguments: &InitArgs) -> Result<Reply, 
     make_sealing_key(&config, &mut made)?;
     make_spool(context, &config, courier.as_ref(), &mut made)?;
     make_credentials(&config, courier.as_ref(), &mut made)?;
+    make_emergency_file(context, &config, &mut made)?;
     let things = made.things;
     let missing = missing_credential(&config);
     if let (true, Some(name)) = (things.is_empty(), missing) {
@@ -122,6 +124,11 @@ fn next_steps(context: &Context<'_>, config: &Config, things: &[(&str, String)])
     let option = config_option(context);
     next.push(format!("mfa-admin{option} user add NAME"));
     next.push(format!("mfa-admin{option} app enroll NAME"));
+    if things.iter().any(|(what, _)| *what == "emergency file") {
+        next.push(format!(
+            "mfa-admin{option} emergency generate, for the day when mfa.toml, key or disk are broken"
+        ));
+    }
     next.push(format!(
         "mfa-admin{option} doctor, before and after a service asks for codes"
     ));
@@ -446,6 +453,25 @@ fn make_credentials(
         fchown(&folder, None, Some(courier.gid)).map_err(fail)?;
         made.note(!is_new, "credentials' group", path);
     }
+    Ok(())
+}
+
+/// Whom the emergency code is to let in, and where; the code itself is made when somebody is there to keep it. A file
+/// that is to be elsewhere than beside mfa.toml is not ours to begin.
+fn make_emergency_file(
+    context: &Context<'_>,
+    config: &Config,
+    made: &mut Made<'_, '_>,
+) -> Result<(), Failure> {
+    let path = config.paths.emergency.as_path();
+    if exists(path) || path.parent() != context.config_path.parent() {
+        return Ok(());
+    }
+    let (folder, name) = secure_file::folder_of(path, Owner::ROOT).map_err(file_failure)?;
+    let is_new = folder
+        .create_file(&name, 0o600, emergency::offered().as_bytes())
+        .map_err(file_failure)?;
+    made.note(is_new, "emergency file", path);
     Ok(())
 }
 

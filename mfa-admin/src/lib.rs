@@ -8,6 +8,7 @@ mod app;
 mod ask;
 mod audit;
 mod base32;
+mod bypass;
 mod cli;
 mod code;
 mod config;
@@ -16,18 +17,22 @@ mod credential;
 mod delivery;
 mod device;
 mod doctor;
+mod emergency;
 mod error;
 mod explain;
 mod init;
 mod notice;
 mod notify;
 mod output;
+mod passphrase;
 pub mod probe;
 mod qr;
 mod record_view;
 mod recovery;
 mod seal;
 mod state;
+mod switch;
+mod token;
 mod user;
 
 use std::process::ExitCode;
@@ -76,13 +81,17 @@ fn run(cli: &Cli, output: &Output) -> Result<Reply, Failure> {
         Command::Explain(arguments) => explain::run(&context, arguments),
         Command::User(command) => user::run(&context, command),
         Command::App(command) => app::run(&context, command),
+        Command::Token(command) => token::run(&context, command),
         Command::Device(command) => device::run(&context, command),
         Command::Recovery(command) => recovery::run(&context, command),
+        Command::Passphrase(command) => passphrase::run(&context, command),
         Command::State(command) => state::run(&context, command),
         Command::Code(command) => code::run(&context, command),
         Command::Credential(command) => credential::run(&context, command),
         Command::Notify(command) => notify::run(&context, command),
         Command::Seal(command) => seal::run(&context, command),
+        Command::Emergency(command) => emergency::run(&context, command),
+        Command::Bypass(command) => bypass::run(&context, command),
     }
 }
 

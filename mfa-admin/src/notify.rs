@@ -55,7 +55,7 @@ fn test(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
     });
     let to = match channel {
         Method::Email | Method::Telegram => format!(" to {}", shown(&document.to)),
-        Method::App | Method::Command => String::new(),
+        Method::App | Method::Command | Method::Token => String::new(),
     };
     let said = if report.detail.is_empty() {
         String::new()

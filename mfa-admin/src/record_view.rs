@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mfa_core::clock::rfc3339;
 use mfa_core::device::DeviceId;
-use mfa_core::record::{App, Device, EmailAddress, Method, Recovery, UserRecord};
+use mfa_core::record::{App, Device, EmailAddress, Method, Recovery, Token, UserRecord};
 use mfa_core::state::LoginState;
 use mfa_core::throttle::Verdict;
 use serde_json::{Map, Value, json};
@@ -31,7 +31,20 @@ pub(crate) fn record(record: &UserRecord, here: Option<DeviceId>) -> Value {
     put("telegram", json!(record.telegram));
     put("devices", devices(record, here));
     put("apps", apps(record, None));
+    put("tokens", crate::token::documents(record, None));
     put("recovery", recovery(record));
+    put("passphrase", passphrase(record));
+    put(
+        "bypass",
+        record.bypass.as_ref().map_or(Value::Null, |bypass| {
+            json!({
+                "granted": bypass.granted.to_string(),
+                "until": bypass.until.to_string(),
+                "reason": bypass.reason,
+                "by": bypass.by,
+            })
+        }),
+    );
     Value::Object(document)
 }
 
@@ -68,6 +81,7 @@ pub(crate) fn app(app: &App, state: Option<&LoginState>) -> Value {
         "digits": app.digits.get(),
         "period": app.period.get(),
         "enrolled": app.enrolled.to_string(),
+        "disabled": app.disabled,
     });
     if let (Some(state), Some(keys)) = (state, document.as_object_mut()) {
         keys.insert("last_used".to_owned(), json!(last_used(app, state)));
@@ -81,6 +95,12 @@ pub(crate) fn last_used(app: &App, state: &LoginState) -> Option<String> {
     Some(rfc3339(step.saturating_mul(u64::from(*app.period.get()))))
 }
 
+/// When a code of a token last let in.
+pub(crate) fn token_last_used(token: &Token, state: Option<&LoginState>) -> Option<String> {
+    let used = state?.token(&token.id)?.used;
+    (used > 0).then(|| rfc3339(used))
+}
+
 /// The set of recovery codes, without what is kept of the codes; null where there is none.
 pub(crate) fn recovery(record: &UserRecord) -> Value {
     record.recovery.as_ref().map_or(Value::Null, |set| {
@@ -88,6 +108,19 @@ pub(crate) fn recovery(record: &UserRecord) -> Value {
             "set": set.set.get(),
             "generated": generated(set),
             "codes": set.hashes.len(),
+        })
+    })
+}
+
+/// What a passphrase's hash costs and since when it is there, without the hash; null where there is none.
+pub(crate) fn passphrase(record: &UserRecord) -> Value {
+    record.passphrase.as_ref().map_or(Value::Null, |kept| {
+        let cost = kept.hash.cost();
+        json!({
+            "changed": kept.changed.as_ref().map(ToString::to_string),
+            "memory": cost.memory,
+            "passes": cost.passes,
+            "lanes": cost.lanes,
         })
     })
 }

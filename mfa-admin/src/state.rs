@@ -61,19 +61,38 @@ fn reset(context: &Context<'_>, name: &str, is_agreed: bool) -> Result<Reply, Fa
     let name = shown(user.as_str());
     ask::confirm(
         &format!(
-            "Forget failures, locks and used codes of {name}? A code of the last minute is good again; used recovery \
-             codes are not."
+            "Forget failures, locks and used codes of {name}? An app's code of the last minute is good again; used \
+             recovery codes and used codes of tokens are not."
         ),
         is_agreed,
     )?;
     let marks = house.store.reset_state(&user)?;
-    if marks == UsedMarks::Lost {
+    let is_lost = |has: fn(&UserRecord) -> bool| {
+        let record = house.store.record(Subject::User(&user)).ok().flatten();
+        marks == UsedMarks::Lost && record.is_some_and(|record| has(&record))
+    };
+    let are_codes_lost = is_lost(|record| record.recovery.is_some());
+    let are_tokens_lost = is_lost(|record| !record.tokens.is_empty());
+    if are_tokens_lost {
+        context.output.warn(&format!(
+            "the state no longer told where the tokens of {name} stand, so no code of them lets in; \
+             `mfa-admin token resync {name}` brings each back into step with two of its codes"
+        ));
+    }
+    if are_codes_lost {
         context.output.warn(&format!(
             "the state no longer told which recovery codes of {name} were used, so all of them count as used; \
              `mfa-admin recovery generate {name}` makes new ones"
         ));
     }
-    let lost = (marks == UsedMarks::Lost).then_some("all recovery codes of before are void");
+    let lost = match (are_codes_lost, are_tokens_lost) {
+        (true, true) => Some(
+            "all recovery codes of before are void; no token is in use until it is resynchronised",
+        ),
+        (true, false) => Some("all recovery codes of before are void"),
+        (false, true) => Some("no token is in use until it is resynchronised"),
+        (false, false) => None,
+    };
     let entry = Entry {
         detail: lost,
         ..Entry::default()
@@ -84,10 +103,8 @@ fn reset(context: &Context<'_>, name: &str, is_agreed: bool) -> Result<Reply, Fa
     let document = json!({
         "changed": true,
         "user": user.as_str(),
-        "recovery_codes": match marks {
-            UsedMarks::Kept => "kept",
-            UsedMarks::Lost => "void",
-        },
+        "recovery_codes": if are_codes_lost { "void" } else { "kept" },
+        "tokens": if are_tokens_lost { "counter_unknown" } else { "kept" },
     });
     Ok(Reply::done(
         document,

@@ -84,6 +84,12 @@ events! {
     AcceptedWithRecoveryCode = 2002, "accepted_with_recovery_code", Success, Info;
     /// Let by without a code.
     Skipped = 2003, "skipped", Info, Info;
+    /// Two codes in a row have brought a token back into step.
+    TokenResynchronised = 2004, "token_resynchronised", Info, Info;
+    /// Let by without a code, by an administrator's bypass.
+    Bypassed = 2005, "bypassed", Info, Notice;
+    /// A right emergency code.
+    AcceptedWithEmergencyCode = 2009, "accepted_with_emergency_code", Success, Alert;
     /// A wrong code, or an answer that is none.
     BadCode = 2101, "bad_code", Failure, Notice;
     /// A code that was used before, or an earlier one.
@@ -104,6 +110,10 @@ events! {
     Suspended = 2109, "suspended", Failure, Notice;
     /// The account password came as the answer.
     PasswordAsAnswer = 2110, "password_as_answer", Failure, Notice;
+    /// A wrong passphrase, whatever the code was.
+    BadPassphrase = 2111, "bad_passphrase", Failure, Notice;
+    /// A wrong emergency code, a used one, or an answer that is none.
+    BadEmergencyCode = 2112, "bad_emergency_code", Failure, Alert;
     /// Too many failures in a short time.
     Throttled = 2201, "throttled", Failure, Notice;
     /// An answer while locked.
@@ -144,6 +154,10 @@ events! {
     AppRevealed = 3012, "app_revealed", Success, Info;
     /// An app was removed.
     AppRemoved = 3013, "app_removed", Success, Info;
+    /// No code of an app lets in any more.
+    AppDisabled = 3014, "app_disabled", Success, Info;
+    /// Codes of an app let in again.
+    AppEnabled = 3015, "app_enabled", Success, Info;
     /// A user was assigned to a device.
     DeviceAssigned = 3021, "device_assigned", Success, Info;
     /// A user was taken off a device.
@@ -156,12 +170,38 @@ events! {
     StateClockSet = 3042, "state_clock_set", Success, Info;
     /// A password or token for the courier was kept.
     CredentialSet = 3051, "credential_set", Success, Info;
+    /// A passphrase was set by an administrator.
+    PassphraseSet = 3061, "passphrase_set", Success, Info;
+    /// A passphrase was changed by whose it is.
+    PassphraseChanged = 3062, "passphrase_changed", Success, Info;
+    /// A passphrase was removed.
+    PassphraseRemoved = 3063, "passphrase_removed", Success, Info;
+    /// A passphrase was hashed anew, with what the configuration asks for now.
+    PassphraseRehashed = 3064, "passphrase_rehashed", Success, Info;
+    /// A hardware token was added.
+    TokenAdded = 3071, "token_added", Success, Info;
+    /// A hardware token was removed.
+    TokenRemoved = 3072, "token_removed", Success, Info;
+    /// A hardware token was brought back into step.
+    TokenResynced = 3073, "token_resynced", Success, Info;
+    /// No code of a token lets in any more.
+    TokenDisabled = 3074, "token_disabled", Success, Info;
+    /// Codes of a token let in again.
+    TokenEnabled = 3075, "token_enabled", Success, Info;
     /// A new sealing key took the first place, or what was begun so is gone on with.
     SealRotationBegun = 3081, "seal_rotation_begun", Success, Info;
     /// Everything is sealed with the new key, which is alone now.
     SealRotated = 3082, "seal_rotated", Success, Info;
     /// The sealing key was put into a credential of this host, or its plain file removed.
     SealBound = 3083, "seal_bound", Success, Info;
+    /// An emergency code was made, in the place of the one before.
+    EmergencyGenerated = 3091, "emergency_generated", Success, Info;
+    /// A user was allowed in without a code for a time.
+    BypassGranted = 3092, "bypass_granted", Success, Notice;
+    /// A bypass was taken back.
+    BypassRevoked = 3093, "bypass_revoked", Success, Info;
+    /// A bypass came to its end.
+    BypassExpired = 3097, "bypass_expired", Info, Info;
     /// The store, the sealing key, or one user's part of them can't be used.
     StoreUnusable = 4001, "store_unusable", Failure, Error;
     /// The configuration can't be used.
@@ -436,15 +476,6 @@ pub fn debug_line(hook: &str, conf: &str, code: &str) -> String {
     format!("mfa: debug hook={hook} conf={conf} code={code}")
 }
 
-/// The line of keys in `mfa.toml` whose feature is not in this release.
-#[must_use]
-pub fn not_in_this_release_line(keys: &[&str]) -> String {
-    format!(
-        "mfa: {} in mfa.toml: not in this release, and without effect",
-        quoted(&keys.join(", "), MAX_DETAIL)
-    )
-}
-
 fn head(event: Event) -> String {
     let outcome = match event.outcome() {
         Outcome::Success => "success",
@@ -552,6 +583,7 @@ mod tests {
             tty: Some("ssh".to_owned()),
             remote_user: None,
             nullok: false,
+            passphrase: false,
             log_unknown_names: false,
             caller: Caller { uid: 0, euid: 0 },
         }

@@ -58,6 +58,8 @@ macro_rules! section {
     };
 }
 
+pub mod emergency;
+
 section!(
     /// The whole of `mfa.toml`.
     Config {
@@ -77,6 +79,8 @@ section!(
         prompt: Prompt = Prompt::default(),
         /// App codes.
         app: App = App::default(),
+        /// Codes of hardware tokens.
+        token: Token = Token::default(),
         /// Delivered codes.
         code: Code = Code::default(),
         /// Failures in a time.
@@ -89,7 +93,7 @@ section!(
         notices: Notices = Notices::default(),
         /// Texts.
         messages: Messages = Messages::default(),
-        /// Passphrases (later).
+        /// Passphrases.
         passphrase: Passphrase = Passphrase::default(),
         /// Where the sealing key is kept.
         seal: Seal = Seal::default(),
@@ -182,6 +186,16 @@ section!(
     App {
         /// Steps accepted before and after the present one (RFC 6238, 5.2 recommends at most 1).
         window: Count<0, 10> = Count::fixed(1),
+    }
+);
+
+section!(
+    /// `[token]`: hardware tokens that count (HOTP, RFC 4226).
+    Token {
+        /// Codes that are accepted beyond the next one (RFC 4226, 7.2).
+        look_ahead: Count<0, 50> = Count::fixed(10),
+        /// Up to so many beyond it two codes in a row bring a token back into step (RFC 4226, 7.4). 0: none do.
+        resync: Count<0, 500> = Count::fixed(100),
     }
 );
 
@@ -398,6 +412,12 @@ section!(
         min_score: Count<0, 4> = Count::fixed(3),
         /// A file of refused words.
         refused: EmptyOrPath = EmptyOrPath::default(),
+        /// KiB that a hash fills (argon2id; RFC 9106).
+        memory: Count<7168, 262_144> = Count::fixed(19_456),
+        /// Passes over them.
+        passes: Count<1, 16> = Count::fixed(2),
+        /// Lanes.
+        lanes: Count<1, 4> = Count::fixed(1),
     }
 );
 
@@ -417,19 +437,6 @@ impl Config {
     /// What is wrong, by line and column, and what to write instead.
     pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
         Ok(document::read(bytes, IgnoreUnknown::Own)?.value)
-    }
-
-    /// Keys that say something other than their default though what they are for is not in this
-    /// release: checked, and without effect.
-    #[must_use]
-    pub fn not_in_this_release(&self) -> Vec<&'static str> {
-        let defaults = Self::default();
-        let later = [("[passphrase]", self.passphrase != defaults.passphrase)];
-        later
-            .into_iter()
-            .filter(|(_, set)| *set)
-            .map(|(key, _)| key)
-            .collect()
     }
 }
 

@@ -127,7 +127,7 @@ impl Channels {
     #[must_use]
     pub fn has(self, method: Method) -> bool {
         match method {
-            Method::App => false,
+            Method::App | Method::Token => false,
             Method::Email => self.email,
             Method::Telegram => self.telegram,
             Method::Command => self.command,

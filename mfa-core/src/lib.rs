@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod bypass;
 pub mod clock;
 pub mod config;
 pub mod courier;
@@ -12,12 +13,15 @@ mod critical;
 
 pub mod device;
 pub mod document;
+pub mod emergency;
 pub mod hex;
 pub mod host;
+pub mod hotp;
 pub mod login;
 pub mod message;
 pub mod notice;
 pub mod otp;
+pub mod passphrase;
 pub mod policy;
 mod program;
 pub mod record;

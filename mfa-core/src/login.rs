@@ -2,12 +2,19 @@
 //! again, verify, charge or accept; and only after that say what came of it.
 
 mod account;
+mod bypass;
+mod change;
+mod emergency;
 mod judge;
+mod passphrase;
 mod recovery;
+mod token;
 
 pub use account::{
     AccountOutcome, SessionPorts, check_account, note_user, open_session, pass_by_account,
 };
+pub use change::{ChangeOutcome, change_passphrase};
+pub use emergency::{BreakGlass, EMERGENCY_PROMPT, check_account_in_emergency};
 
 use crate::audit::{AuditLog, AuditTrail, Entry, Event, Severity};
 use crate::clock::Clock;
@@ -17,7 +24,7 @@ use crate::critical::CriticalSection;
 use crate::device::DeviceId;
 use crate::notice::{self, Notices};
 use crate::otp::{Code, TypedAnswer};
-use crate::policy::{self, Decision, DenyReason};
+use crate::policy::{self, Decision, DenyReason, SkipReason};
 use crate::record::{Method, UserRecord};
 use crate::recovery::RecoveryCode;
 use crate::request::LoginRequest;
@@ -26,7 +33,10 @@ use crate::secure_file::{self, BlockError};
 use crate::store::{Store, StoreError, Subject};
 use crate::throttle::{Consequence, Verdict};
 use judge::{Delivery, Judgement};
+use passphrase::Beside;
 
+/// What is asked before the code, with the argument `passphrase`.
+pub const PASSPHRASE_PROMPT: &str = "Passphrase: ";
 /// What is asked where no code can be sent.
 pub const PROMPT: &str = "Verification code: ";
 /// What is asked where one can.
@@ -85,6 +95,14 @@ pub trait Prompt {
 
     /// Whether an answer is the account's password, as far as the host program knows it.
     fn is_password(&mut self, answer: &TypedAnswer) -> bool;
+
+    /// Says something that wants no answer. It is lost where nobody listens.
+    fn tell(&mut self, _text: &str) {}
+
+    /// Whether the emergency code can be asked for in the place of a code that can't be checked.
+    fn can_break_glass(&mut self) -> bool {
+        false
+    }
 }
 
 /// The ports of a login.
@@ -159,6 +177,9 @@ pub fn run(
     if outcome == LoginOutcome::Refused {
         login.tell_filters();
     }
+    if outcome == LoginOutcome::Accepted {
+        login.renew_passphrase();
+    }
     let reports = login.ports.courier.finish();
     login.report_deliveries(&reports);
     outcome
@@ -202,6 +223,8 @@ struct Login<'a, 'p> {
     reference: Option<Reference>,
     /// Which counter the answer was up against, where it has one of its own.
     counter: Option<&'static str>,
+    /// The passphrase of a try, where one is asked for.
+    beside: Option<Beside>,
 }
 
 struct Reference {
@@ -227,6 +250,7 @@ impl<'a, 'p> Login<'a, 'p> {
             has_told_filters: false,
             reference: None,
             counter: None,
+            beside: request.passphrase.then(Beside::default),
         }
     }
 
@@ -243,16 +267,29 @@ impl<'a, 'p> Login<'a, 'p> {
             (Some(user), Ok(Some(_))) => Subject::User(user),
             _ => decoy,
         };
-        if let Ok(record) = &record
-            && let Decision::Skip(reason) =
-                policy::decide(config, channels, self.request, record.as_ref(), device)
-        {
-            let entry = Entry {
-                reason: Some(reason.as_str()),
-                ..Entry::default()
-            };
-            self.log(Event::Skipped, &entry);
-            return LoginOutcome::Skipped;
+        let now = self.ports.clock.now().unix_seconds();
+        let decision = record.as_ref().ok().map(|record| {
+            policy::decide(config, channels, self.request, record.as_ref(), device, now)
+        });
+        match decision {
+            Some(Decision::Skip(SkipReason::Bypass)) => {
+                if self.pass_by(subject) {
+                    return LoginOutcome::Skipped;
+                }
+            }
+            Some(Decision::Skip(reason)) => {
+                let entry = Entry {
+                    reason: Some(reason.as_str()),
+                    ..Entry::default()
+                };
+                self.log(Event::Skipped, &entry);
+                return LoginOutcome::Skipped;
+            }
+            Some(Decision::Passphrase(reason)) => {
+                self.record = record.ok().flatten();
+                return self.ask_for_the_passphrase_alone(subject, reason);
+            }
+            Some(Decision::Deny(_) | Decision::Challenge(_)) | None => {}
         }
         self.log(Event::Challenge, &Entry::default());
         match record {
@@ -267,7 +304,14 @@ impl<'a, 'p> Login<'a, 'p> {
         let mut attempt = 1;
         while attempt <= config.prompt.tries.get() {
             if self.is_unusable {
+                if self.ports.prompt.can_break_glass() {
+                    // No answer can be right any more, and another question has one that can.
+                    return LoginOutcome::Unavailable;
+                }
                 subject = decoy;
+            }
+            if let Err(outcome) = self.ask_passphrase(attempt) {
+                return outcome;
             }
             let (reply, length) = match self.ask(attempt) {
                 Ok(reply) => reply,
@@ -282,6 +326,9 @@ impl<'a, 'p> Login<'a, 'p> {
                 // What was judged could not be told.
                 self.store_is_unusable(&error.into());
                 subject = decoy;
+            }
+            if !matches!(reply, Reply::Wish(None)) {
+                self.check_passphrase();
             }
             let hashed = self.hash_like_a_recovery_code(&reply, length);
             if self.is_unusable {
@@ -455,7 +502,11 @@ impl<'a, 'p> Login<'a, 'p> {
             (Ok(()), Some(Delivery::Send(document))) if !self.is_unusable => {
                 return self.start(document, &entry);
             }
-            (Ok(()), Some(Delivery::Denied(reason))) => (event_of(reason), None),
+            (Ok(()), Some(Delivery::Denied(reason))) => {
+                self.start_for_nobody();
+                self.report_denied(reason, &entry);
+                return SendOutcome::NotSent;
+            }
             (Ok(()), Some(Delivery::Held(verdict))) => (event_while_held(verdict), None),
             (Ok(()), Some(Delivery::Throttled)) => (Event::SendThrottled, None),
             (Ok(()), Some(Delivery::NoAddress)) => failed("no_address"),
@@ -573,12 +624,32 @@ impl<'a, 'p> Login<'a, 'p> {
     /// Has a code judged, and what came of it on disk, then says so.
     fn judge(&mut self, subject: Subject<'_>, code: &Code, attempt: u32) -> Result<(), Noticed> {
         let mut judgement = None;
+        let mut has_expired = false;
         let (setting, request, clock) = (self.setting, self.request, self.ports.clock);
+        let beside = &mut self.beside;
         let result = self.ports.store.transaction(subject, &mut |record, state| {
-            judgement = Some(judge::judge(setting, request, clock, record, state, code));
+            let judge = |state: &mut _| judge::judge(setting, request, clock, record, state, code);
+            let is_evaluated =
+                |judged: &_| !matches!(judged, Judgement::Denied(_) | Judgement::Held(_));
+            let judged = passphrase::judge_beside(
+                beside.as_mut(),
+                (setting, record, state),
+                |state| &mut state.codes,
+                judge,
+                is_evaluated,
+            );
+            judgement = Some(judged);
+            let bypass = record.and_then(|record| record.bypass.as_ref());
+            has_expired = crate::bypass::expire(bypass, state, clock.now().unix_seconds());
         });
-        self.judged(result, judgement, attempt)
-            .map_or(Err(None), |judgement| self.report(&judgement, attempt))
+        if has_expired && result.is_ok() {
+            self.tell_of_expiry();
+        }
+        match self.judged(result, judgement, attempt) {
+            Some(Ok(judgement)) => self.report(&judgement, attempt),
+            Some(Err(wrong)) => Err(self.report_passphrase(&wrong, attempt)),
+            None => Err(None),
+        }
     }
 
     /// What an answer was judged to be, where that can be believed and is on disk; a line says so where not.
@@ -614,8 +685,19 @@ impl<'a, 'p> Login<'a, 'p> {
             ..entry.clone()
         };
         let noticed = match judgement {
-            Judgement::Accepted { method, app } => {
+            Judgement::Accepted {
+                method,
+                app,
+                was_out_of_step,
+            } => {
                 let label = Some(app.as_str()).filter(|label| !label.is_empty());
+                if *was_out_of_step {
+                    let entry = Entry {
+                        app: label,
+                        ..by(*method)
+                    };
+                    self.log(Event::TokenResynchronised, &entry);
+                }
                 self.log(
                     Event::Accepted,
                     &Entry {
@@ -628,17 +710,28 @@ impl<'a, 'p> Login<'a, 'p> {
             }
             Judgement::Wrong {
                 method,
+                known,
                 consequence,
             } => {
-                self.log(Event::BadCode, &by(*method));
+                let known = known.as_ref();
+                let entry_of_code = Entry {
+                    app: known.map(|(app, _)| app.as_str()),
+                    reason: known.map(|(_, reason)| *reason),
+                    ..by(*method)
+                };
+                self.log(Event::BadCode, &entry_of_code);
                 Some(self.report_consequence(Event::BadCode, *consequence, &entry))
             }
-            Judgement::Replayed { app, consequence } => {
+            Judgement::Replayed {
+                method,
+                app,
+                consequence,
+            } => {
                 self.log(
                     Event::Replayed,
                     &Entry {
                         app: Some(app),
-                        ..by(Method::App)
+                        ..by(*method)
                     },
                 );
                 Some(self.report_consequence(Event::Replayed, *consequence, &entry))
@@ -654,11 +747,7 @@ impl<'a, 'p> Login<'a, 'p> {
                 self.log(Event::ClockRollback, &by(Method::App));
                 None
             }
-            Judgement::Denied(reason) => {
-                let event = event_of(*reason);
-                self.log(event, &entry);
-                Some(event)
-            }
+            Judgement::Denied(reason) => Some(self.report_denied(*reason, &entry)),
             Judgement::Held(verdict) => {
                 let event = event_while_held(*verdict);
                 self.log(event, &entry);
@@ -678,6 +767,20 @@ impl<'a, 'p> Login<'a, 'p> {
         };
         self.tell_filters();
         Err(noticed)
+    }
+
+    /// Writes the line of somebody who is refused whatever is typed.
+    fn report_denied(&mut self, reason: DenyReason, entry: &Entry<'_>) -> Event {
+        let event = event_of(reason);
+        let reason = (reason == DenyReason::NoPassphrase).then_some("no_passphrase");
+        self.log(
+            event,
+            &Entry {
+                reason,
+                ..entry.clone()
+            },
+        );
+        event
     }
 
     /// Writes the line that existing filters read, once a login, at its first wrong answer: who guesses
@@ -795,7 +898,7 @@ fn event_of(reason: DenyReason) -> Event {
         DenyReason::Suspended => Event::Suspended,
         DenyReason::NotApproved => Event::NotApproved,
         DenyReason::WrongDevice => Event::WrongDevice,
-        DenyReason::NotEnrolled => Event::NotEnrolled,
+        DenyReason::NotEnrolled | DenyReason::NoPassphrase => Event::NotEnrolled,
     }
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::document::node::from_keys;
 use crate::hex;
+use crate::passphrase::{NoPassphrase, Passphrase};
 use crate::record::{Algorithm, App, Method};
 use crate::recovery::{self, RecoveryCode};
 use crate::request::UserName;
@@ -80,6 +81,15 @@ impl TypedAnswer {
     #[must_use]
     pub fn as_recovery_code(&self) -> Option<RecoveryCode> {
         RecoveryCode::parse(&self.0)
+    }
+
+    /// The passphrase that it can be.
+    ///
+    /// # Errors
+    ///
+    /// Why it can be none.
+    pub fn as_passphrase(&self) -> Result<Passphrase, NoPassphrase> {
+        Passphrase::parse(&self.0)
     }
 
     /// The code it is shaped like: 6 to 8 ASCII digits, with blanks and hyphens between them.

@@ -1,6 +1,7 @@
 //! Who is asked for a code, who is let by, who is refused: pure, over the configuration, the request
 //! and the record. Nothing here acts; `login` does.
 
+use crate::bypass::Standing;
 use crate::config::{Config, WithoutRecord};
 use crate::courier::Channels;
 use crate::device::DeviceId;
@@ -20,6 +21,8 @@ pub enum DenyReason {
     WrongDevice,
     /// Nothing that a code could be checked with.
     NotEnrolled,
+    /// No passphrase, where one is asked for.
+    NoPassphrase,
 }
 
 /// Why a user is let by without a code.
@@ -31,6 +34,8 @@ pub enum SkipReason {
     NeverEnrolled,
     /// The account phase of a service that the configuration leaves alone.
     Service,
+    /// An administrator's bypass is open.
+    Bypass,
 }
 
 impl SkipReason {
@@ -41,6 +46,7 @@ impl SkipReason {
             Self::NoRecord => "no record",
             Self::NeverEnrolled => "never enrolled",
             Self::Service => "service",
+            Self::Bypass => "bypass",
         }
     }
 }
@@ -53,6 +59,8 @@ pub enum Decision {
     Deny(DenyReason),
     /// Let by.
     Skip(SkipReason),
+    /// Ask for the passphrase alone: who would be let by has nothing else to show where there is no other first factor.
+    Passphrase(SkipReason),
     /// Ask; one of these counts, and a recovery code where there are some.
     Challenge(Vec<Method>),
 }
@@ -69,9 +77,66 @@ pub enum AccountDecision {
     Accept,
 }
 
-/// Decides the auth phase. `[[rules]]` about who is asked when will come in here, between the checks of the
-/// user and the methods.
+/// What `mfa-admin code verify` calls its service: a code is judged there, and nobody is let in.
+const NO_LOGIN: &str = "mfa-admin";
+
+/// Decides the auth phase, at a time in seconds since the Unix epoch: whom a bypass lets by is not asked for a code, locked or
+/// without any authenticator as they may be; everybody else as [`decide_asked`] says.
 pub fn decide(
+    config: &Config,
+    channels: Channels,
+    request: &LoginRequest,
+    record: Option<&UserRecord>,
+    device: DeviceId,
+    now: u64,
+) -> Decision {
+    let bypass = record.and_then(|record| record.bypass.as_ref());
+    let is_open = bypass.is_some_and(|bypass| matches!(bypass.standing(now), Standing::Open(_)));
+    let is_let_by = is_open && request.service != NO_LOGIN;
+    let decision = if is_let_by && standing(config, request, record, device).is_ok() {
+        Decision::Skip(SkipReason::Bypass)
+    } else {
+        decide_code(config, channels, request, record, device)
+    };
+    beside_passphrase(request, record, decision)
+}
+
+/// Decides the auth phase of somebody who is not let by for a time: also of one who has been asked, and was granted a
+/// bypass while the prompt was open.
+pub fn decide_asked(
+    config: &Config,
+    channels: Channels,
+    request: &LoginRequest,
+    record: Option<&UserRecord>,
+    device: DeviceId,
+) -> Decision {
+    let decision = decide_code(config, channels, request, record, device);
+    beside_passphrase(request, record, decision)
+}
+
+/// Nobody is let by where the passphrase is the first factor: whatever was decided about the code, it is asked for, and
+/// who has none is refused.
+fn beside_passphrase(
+    request: &LoginRequest,
+    record: Option<&UserRecord>,
+    decision: Decision,
+) -> Decision {
+    if !request.passphrase {
+        return decision;
+    }
+    let has_one = record.is_some_and(|record| record.passphrase.is_some());
+    match decision {
+        Decision::Skip(_) | Decision::Challenge(_) if !has_one => {
+            Decision::Deny(DenyReason::NoPassphrase)
+        }
+        Decision::Skip(reason) => Decision::Passphrase(reason),
+        decided => decided,
+    }
+}
+
+/// Decides about the code alone. `[[rules]]` about who is asked when will come in here, between the checks of the
+/// user and the methods.
+fn decide_code(
     config: &Config,
     channels: Channels,
     request: &LoginRequest,
@@ -89,10 +154,10 @@ pub fn decide(
         return Decision::Challenge(usable);
     }
     // Whoever has had codes sent is asked for one, also when this host no longer delivers.
-    let could_receive =
-        |method: &Method| *method != Method::App && record.address_for(*method).is_some();
+    let could_receive = |method: &Method| method.is_sent() && record.address_for(*method).is_some();
     let was_never_enrolled = !record.enrolled_once
         && record.apps.is_empty()
+        && record.tokens.is_empty()
         && !record.methods.iter().any(could_receive);
     if was_never_enrolled && skips_the_unenrolled(config, request) {
         return Decision::Skip(SkipReason::NeverEnrolled);
@@ -128,6 +193,7 @@ pub fn is_service_left_alone(config: &Config, request: &LoginRequest) -> bool {
 fn usable_methods(record: &UserRecord, channels: Channels) -> Vec<Method> {
     let is_usable = |method: &Method| match method {
         Method::App => record.has_usable_app(),
+        Method::Token => record.has_usable_token(),
         other => channels.has(*other) && record.address_for(*other).is_some(),
     };
     record.methods.iter().copied().filter(is_usable).collect()
@@ -198,6 +264,7 @@ mod tests {
             tty: None,
             remote_user: None,
             nullok,
+            passphrase: false,
             log_unknown_names: false,
             caller: Caller { uid: 0, euid: 0 },
         }
@@ -220,6 +287,7 @@ mod tests {
             digits: Digits::parse(6).unwrap(),
             period: Period::parse(30_u16).unwrap(),
             enrolled: datetime(0),
+            disabled: false,
         }];
         record
     }
@@ -229,7 +297,7 @@ mod tests {
         change(&mut record);
         let config = Config::default();
         (
-            decide(&config, none(), &request(nullok), Some(&record), here()),
+            decide_asked(&config, none(), &request(nullok), Some(&record), here()),
             decide_account(&config, &request(nullok), Some(&record), here()),
         )
     }
@@ -338,11 +406,11 @@ mod tests {
         );
         let config = Config::default();
         assert_eq!(
-            decide(&config, none(), &request(false), None, here()),
+            decide_asked(&config, none(), &request(false), None, here()),
             Decision::Deny(DenyReason::UnknownUser)
         );
         assert_eq!(
-            decide(&config, none(), &request(true), None, here()),
+            decide_asked(&config, none(), &request(true), None, here()),
             Decision::Skip(SkipReason::NoRecord)
         );
         assert_eq!(
@@ -355,7 +423,7 @@ mod tests {
         );
         let skip = Config::parse(b"version = 1\n[enrolment]\nwithout_record = \"skip\"").unwrap();
         assert_eq!(
-            decide(&skip, none(), &request(false), None, here()),
+            decide_asked(&skip, none(), &request(false), None, here()),
             Decision::Skip(SkipReason::NoRecord)
         );
         // A suspended user is not let by for lack of an app.
@@ -375,7 +443,7 @@ mod tests {
         let config = Config::default();
         let denied = DenyReason::UnknownUser;
         assert_eq!(
-            decide(&config, none(), &stranger, None, here()),
+            decide_asked(&config, none(), &stranger, None, here()),
             Decision::Deny(denied)
         );
         assert_eq!(
@@ -390,7 +458,7 @@ mod tests {
         record.devices.clear();
         let config = Config::parse(b"version = 1\n[device]\nrequired = false").unwrap();
         assert!(matches!(
-            decide(&config, none(), &request(false), Some(&record), here()),
+            decide_asked(&config, none(), &request(false), Some(&record), here()),
             Decision::Challenge(_)
         ));
         assert_eq!(
@@ -414,7 +482,7 @@ mod tests {
             Method::Command,
         ];
         let methods = |record: &UserRecord, channels| {
-            let decision = decide(
+            let decision = decide_asked(
                 &Config::default(),
                 channels,
                 &request(false),
@@ -449,7 +517,7 @@ mod tests {
         record.methods = vec![Method::App, Method::Telegram];
         let decision = |record: &UserRecord| {
             let config = Config::default();
-            decide(&config, none(), &request(true), Some(record), here())
+            decide_asked(&config, none(), &request(true), Some(record), here())
         };
         assert_eq!(decision(&record), Decision::Skip(SkipReason::NeverEnrolled));
         record.telegram = Some(7);
@@ -478,9 +546,49 @@ mod tests {
             );
             // The auth phase does not know them.
             assert_eq!(
-                decide(&Config::default(), none(), &request, None, here()),
+                decide_asked(&Config::default(), none(), &request, None, here()),
                 Decision::Deny(DenyReason::UnknownUser)
             );
+        }
+    }
+
+    #[test]
+    fn a_bypass_lets_by_whoever_may_log_in_and_nobody_else() {
+        type Change = fn(&mut UserRecord);
+        let skipped = Decision::Skip(SkipReason::Bypass);
+        let cases: [(Change, Decision); 6] = [
+            (|_| {}, skipped.clone()),
+            (|r| r.apps.clear(), skipped),
+            (
+                |r| r.suspended = "left".into(),
+                Decision::Deny(DenyReason::Suspended),
+            ),
+            (
+                |r| r.approved = false,
+                Decision::Deny(DenyReason::NotApproved),
+            ),
+            (
+                |r| r.devices.clear(),
+                Decision::Deny(DenyReason::WrongDevice),
+            ),
+            (|r| r.bypass = None, Decision::Challenge(vec![Method::App])),
+        ];
+        let config = Config::default();
+        for (change, expected) in cases {
+            let mut record = alice();
+            record.bypass = Some(crate::bypass::Bypass::grant(1000, 60, "x", "root"));
+            change(&mut record);
+            let decide_at =
+                |now| decide(&config, none(), &request(false), Some(&record), here(), now);
+            assert_eq!(decide_at(1000), expected);
+            for closed in [999, 1060] {
+                let asked = decide_asked(&config, none(), &request(false), Some(&record), here());
+                assert_eq!(decide_at(closed), asked);
+            }
+            // It is about the code alone.
+            let account = decide_account(&config, &request(false), Some(&record), here());
+            let may = standing(&config, &request(false), Some(&record), here()).is_ok();
+            assert_eq!(account == AccountDecision::Accept, may);
         }
     }
 }

@@ -1,20 +1,25 @@
 //! The user record: what the administrator decides about a user. Changed by `mfa-admin` alone.
 
+mod token;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 use toml::value::Datetime;
 use zeroize::Zeroizing;
 
+use crate::bypass::Bypass;
 use crate::clock::rfc3339;
 use crate::device::{AssignedDevice, DeviceId};
 use crate::document::node::{FromNode, Node, from_keys, one_of};
 use crate::document::{self, DocumentError, IgnoreUnknown, Wrong};
 use crate::hex;
+use crate::passphrase::PassphraseHash;
 use crate::request::UserName;
 use crate::seal::SealingKey;
+pub use token::{MAX_REMOVED_TOKENS, RemovedToken, Token};
 
-/// Authenticator apps of one user at most.
+/// Authenticator apps and tokens of one user at most, together.
 pub const MAX_APPS: usize = 8;
 /// Devices of one user at most.
 pub const MAX_DEVICES: usize = 64;
@@ -33,6 +38,8 @@ pub enum Method {
     Telegram,
     /// A code by the administrator's own command.
     Command,
+    /// A hardware token that counts (HOTP).
+    Token,
 }
 
 impl Method {
@@ -44,15 +51,28 @@ impl Method {
             Self::Email => "email",
             Self::Telegram => "telegram",
             Self::Command => "command",
+            Self::Token => "token",
         }
     }
 
-    const ALL: [Self; 4] = [Self::App, Self::Email, Self::Telegram, Self::Command];
+    const ALL: [Self; 5] = [
+        Self::App,
+        Self::Email,
+        Self::Telegram,
+        Self::Command,
+        Self::Token,
+    ];
 
     /// The method of a name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|method| method.as_str() == name)
+    }
+
+    /// Whether its codes are made here and sent.
+    #[must_use]
+    pub fn is_sent(self) -> bool {
+        matches!(self, Self::Email | Self::Telegram | Self::Command)
     }
 }
 
@@ -195,7 +215,7 @@ checked!(
 );
 
 checked!(
-    /// What names an app in the login state: 8 hexadecimal digits, see [`AppId::of_secret`].
+    /// What names an app or a token in the login state: 8 hexadecimal digits, see [`AppId::of_secret`], [`AppId::of_token`].
     AppId(String), shown: true, |text| is_hex(text, 8),
     "is no id of an app; it is 8 hexadecimal digits, in lower case"
 );
@@ -286,6 +306,14 @@ pub struct App {
     pub period: Period,
     /// Since when.
     pub enrolled: Datetime,
+    /// No code of it lets in.
+    #[serde(skip_serializing_if = "is_false")]
+    pub disabled: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's way
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl App {
@@ -321,6 +349,16 @@ pub struct SealedText<'a> {
     pub text: &'a mut String,
 }
 
+/// What is kept of a passphrase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeptPassphrase {
+    /// Its hash.
+    pub hash: PassphraseHash,
+    /// Since when it is this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed: Option<Datetime>,
+}
+
 /// What the administrator decides about a user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UserRecord {
@@ -348,9 +386,21 @@ pub struct UserRecord {
     /// With what.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub apps: Vec<App>,
+    /// Hardware tokens.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<Token>,
+    /// Where removed tokens stood.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub removed_tokens: Vec<RemovedToken>,
     /// Recovery codes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Recovery>,
+    /// A passphrase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passphrase: Option<KeptPassphrase>,
+    /// For how long no code is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bypass: Option<Bypass>,
 }
 
 fn user_name<S: Serializer>(user: &UserName, serializer: S) -> Result<S::Ok, S::Error> {
@@ -358,8 +408,9 @@ fn user_name<S: Serializer>(user: &UserName, serializer: S) -> Result<S::Ok, S::
 }
 
 from_keys!(Device { id, label, assigned } or default {});
-from_keys!(App { id, label, secret, algorithm, digits, period, enrolled } or default {});
+from_keys!(App { id, label, secret, algorithm, digits, period, enrolled } or default { disabled });
 from_keys!(Recovery { set, salt, hashes = some_hashes } or default { generated });
+from_keys!(KeptPassphrase { hash } or default { changed });
 from_keys!(UserRecord
     { version, user = to_user_name, approved }
     or default {
@@ -370,7 +421,11 @@ from_keys!(UserRecord
         telegram,
         devices = at_most::<_, MAX_DEVICES>,
         apps = at_most::<_, MAX_APPS>,
+        tokens = at_most::<_, MAX_APPS>,
+        removed_tokens = at_most::<_, MAX_REMOVED_TOKENS>,
         recovery,
+        passphrase,
+        bypass,
     }
 );
 
@@ -442,7 +497,11 @@ impl UserRecord {
             telegram: None,
             devices: Vec::new(),
             apps: Vec::new(),
+            tokens: Vec::new(),
+            removed_tokens: Vec::new(),
             recovery: None,
+            passphrase: None,
+            bypass: None,
         }
     }
 
@@ -458,10 +517,11 @@ impl UserRecord {
     ) -> Result<ReadRecord, DocumentError> {
         let read = document::read::<Self>(bytes, IgnoreUnknown::Listed(ignore_unknown))?;
         let record = read.value;
-        let has_twins = record.apps.iter().enumerate().any(|(place, app)| {
-            let mut before = record.apps.iter().take(place);
-            before.any(|other| other.id == app.id)
-        });
+        let apps = record.apps.iter().map(|app| &app.id);
+        let tokens = record.tokens.iter().map(|token| &token.id);
+        let ids: Vec<&AppId> = apps.chain(tokens).collect();
+        let mut numbered = ids.iter().enumerate();
+        let has_twins = numbered.any(|(place, id)| ids.iter().take(place).any(|other| other == id));
         let message = if record.user != *user {
             format!(
                 "the record is of {:?}; write `user = {:?}`",
@@ -469,7 +529,9 @@ impl UserRecord {
                 user.as_str()
             )
         } else if has_twins {
-            "two apps have the same id; remove one of them".to_owned()
+            "two apps or tokens have the same id; remove one of them".to_owned()
+        } else if ids.len() > MAX_APPS {
+            "there are more than 8 apps and tokens; remove some of them".to_owned()
         } else {
             return Ok(ReadRecord {
                 record,
@@ -505,7 +567,7 @@ impl UserRecord {
     #[must_use]
     pub fn address_for(&self, method: Method) -> Option<String> {
         match method {
-            Method::App => None,
+            Method::App | Method::Token => None,
             Method::Email => self.email.as_ref().map(ToString::to_string),
             Method::Telegram => self.telegram.map(|id| id.to_string()),
             Method::Command => Some(String::new()),
@@ -514,17 +576,23 @@ impl UserRecord {
 
     /// Every sealed text of the record.
     pub fn sealed_texts(&mut self) -> impl Iterator<Item = SealedText<'_>> {
-        self.apps.iter_mut().map(|app| SealedText {
+        let apps = self.apps.iter_mut().map(|app| SealedText {
             label: app.label.get(),
             purpose: App::seal_purpose(&app.id),
             text: &mut app.secret,
-        })
+        });
+        let tokens = self.tokens.iter_mut().map(|token| SealedText {
+            label: token.label.get(),
+            purpose: Token::seal_purpose(&token.id),
+            text: &mut token.secret,
+        });
+        apps.chain(tokens)
     }
 
     /// Whether an app code could ever let this user in.
     #[must_use]
     pub fn has_usable_app(&self) -> bool {
-        self.methods.contains(&Method::App) && !self.apps.is_empty()
+        self.methods.contains(&Method::App) && self.apps.iter().any(|app| !app.disabled)
     }
 }
 
@@ -623,7 +691,7 @@ hashes = ["00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"]
             (
                 "approved = true",
                 "aproved = true",
-                "4:1: unknown key `aproved`; write one of `version`, `user`, `approved`, `enrolled_once`, `suspended`, `methods`, `email`, `telegram`, `devices`, `apps`, `recovery`, or name it in `ignore_unknown` of mfa.toml",
+                "4:1: unknown key `aproved`; write one of `version`, `user`, `approved`, `enrolled_once`, `suspended`, `methods`, `email`, `telegram`, `devices`, `apps`, `tokens`, `removed_tokens`, `recovery`, `passphrase`, `bypass`, or name it in `ignore_unknown` of mfa.toml",
             ),
         ] {
             assert!(EXAMPLE.contains(from));
@@ -741,7 +809,7 @@ hashes = ["00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"]
             "{}[[apps]]{app}[[apps]]{app}",
             EXAMPLE.split("[[apps]]").next().unwrap()
         );
-        assert!(error(&twice).contains("two apps have the same id"));
+        assert!(error(&twice).contains("two apps or tokens have the same id"));
     }
 
     #[test]

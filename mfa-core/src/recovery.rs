@@ -239,6 +239,33 @@ impl Hashed {
     }
 }
 
+/// One fresh code that belongs to nobody's set, with its salt and its hash in hexadecimal digits: the emergency code.
+///
+/// # Errors
+///
+/// The system gives no random bytes, or no memory.
+pub fn single() -> Result<(RecoveryCode, String, String), RecoveryError> {
+    let mut salt = [0; SALT_LEN];
+    getrandom::fill(&mut salt).map_err(|_| RecoveryError::NoRandomness)?;
+    let code = RecoveryCode::random()?;
+    let hash = Hasher::new()?.hash(&code, &salt)?;
+    Ok((code, hex::encode(&salt), hash.get().clone()))
+}
+
+/// Whether a code is the one of which [`single`] gave salt and hash. One hash is computed.
+///
+/// # Errors
+///
+/// The system gives no memory.
+pub fn is_single(code: &RecoveryCode, (salt, kept): (&str, &str)) -> Result<bool, RecoveryError> {
+    let salt = hex::decode(salt).unwrap_or_default();
+    let hash = Hasher::new()?.hash(code, &salt)?;
+    Ok(constant_time_eq::constant_time_eq(
+        hash.get().as_bytes(),
+        kept.as_bytes(),
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -153,6 +153,8 @@ pub struct LoginRequest {
     pub remote_user: Option<String>,
     /// The argument `nullok`: users who were never enrolled are let by.
     pub nullok: bool,
+    /// The argument `passphrase`: one is asked for before the code.
+    pub passphrase: bool,
     /// The argument `audit`: names that nobody knows are logged.
     pub log_unknown_names: bool,
     /// Who runs the host program.

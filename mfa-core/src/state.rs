@@ -1,15 +1,19 @@
 //! The login state: what logins leave behind for the next one.
 
+mod tokens;
+
 use serde::Serialize;
 
+use crate::bypass::BypassUse;
 use crate::clock::{BootId, Moment};
 use crate::document::node::from_keys;
 use crate::document::{self, DocumentError, IgnoreUnknown, Read};
 use crate::otp::SentCode;
 use crate::record::{App, AppId, Recovery, SetId, UserRecord};
 use crate::throttle::{Failures, Sends};
+pub use tokens::TokenCounter;
 
-/// Steps kept at most: those of 8 apps and half as many of removed ones.
+/// Steps kept at most: those of 8 apps and half as many of removed ones. Each token that is kept leaves room for one less.
 const MAX_STEPS: usize = 12;
 /// Bytes kept of an address.
 const MAX_ADDRESS: usize = 64;
@@ -108,6 +112,9 @@ pub struct LoginState {
     /// Recovery codes that were used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub used: Option<UsedCodes>,
+    /// What became of an administrator's bypass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bypass: Option<BypassUse>,
     /// Codes that were sent lately.
     pub sends: Sends,
     /// The last code that was sent, until it is used or another one is sent.
@@ -122,6 +129,12 @@ pub struct LoginState {
     /// Last accepted steps.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<AcceptedStep>,
+    /// Where hardware tokens stand.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<TokenCounter>,
+    /// The last code was of this token, and beyond where codes let in: if the following one comes next, it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resync: Option<TokenCounter>,
 }
 
 from_keys!(StateClock { elapsed_ms, boot, up_ms, wall_ms } or default {});
@@ -130,7 +143,7 @@ from_keys!(UsedCodes { set, places } or default { told, untold });
 from_keys!(LastSuccess { at, from } or default {});
 from_keys!(LoginState
     { version, clock }
-    or default { codes, recovery, used, sends, sent, told_from, last_success, steps }
+    or default { codes, recovery, used, bypass, sends, sent, told_from, last_success, steps, tokens, resync }
 );
 
 impl Default for LoginState {
@@ -142,11 +155,14 @@ impl Default for LoginState {
             codes: Failures::default(),
             recovery: Failures::default(),
             used: None,
+            bypass: None,
             sends: Sends::default(),
             sent: None,
             told_from: None,
             last_success: None,
             steps: Vec::new(),
+            tokens: Vec::new(),
+            resync: None,
         }
     }
 }
@@ -240,7 +256,7 @@ impl LoginState {
                 .saturating_mul(u64::from(accepted.period));
             is_in_use(accepted) || good_until >= unix_seconds
         });
-        while self.steps.len() > MAX_STEPS {
+        while self.steps.len() + self.tokens.len() > MAX_STEPS {
             let Some(place) = self.steps.iter().position(|accepted| !is_in_use(accepted)) else {
                 break;
             };
@@ -394,6 +410,7 @@ mod tests {
             digits: Digits::parse(6).unwrap(),
             period: Period::parse(30_u16).unwrap(),
             enrolled: datetime(0),
+            disabled: false,
         }
     }
 
@@ -597,8 +614,25 @@ mod tests {
         state.recovery = state.codes.clone();
         state.use_code(&set("00000001", 16), 15, "9f2c41d07be1");
         state.used.as_mut().unwrap().places = u16::MAX;
+        let bypass = crate::bypass::Bypass::grant(10_000_000_000, 60, "x", "root");
+        assert!(crate::bypass::expire(Some(&bypass), &mut state, u64::MAX));
+        state.bypass.as_mut().unwrap().uses = u32::MAX;
+        let apps_alone = state.clone();
+        // As many tokens as a record can have, in the place of the apps.
+        for app in &apps[..8] {
+            state.use_token(&app.id, u64::from(u32::MAX), u64::from(u32::MAX));
+        }
+        state.forget_removed_apps(&[], 0, 1);
+        state.resync = state.tokens.first().cloned();
+        assert_eq!((state.tokens.len(), state.steps.len()), (8, 4));
+        for (token, app) in state.tokens.iter().zip(&apps) {
+            assert_eq!(token.token, app.id);
+        }
+        let room = |state: &LoginState| MAX_PAYLOAD - state.to_payload().unwrap().len();
+        assert!(room(&state) >= room(&apps_alone), "{} bytes", room(&state));
+        let state = apps_alone;
         let payload = state.to_payload().unwrap();
-        // What hardware tokens are to need yet.
+        // What is to come yet.
         assert!(
             payload.len() + 200 <= MAX_PAYLOAD,
             "{} bytes",

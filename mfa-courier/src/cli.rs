@@ -35,4 +35,6 @@ pub(crate) enum Command {
     Send,
     /// Deliver what waits in the spool
     Drain,
+    /// Say whether the new passphrase on standard input is good enough, in a line
+    Passphrase,
 }

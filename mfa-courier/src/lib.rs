@@ -1,5 +1,6 @@
 //! `mfa-courier`: delivers codes and notices, without privileges. `pam_mfa` and `mfa-admin` start it for a message
-//! (`send`); systemd, cron or an administrator for what waits in the spool (`drain`).
+//! (`send`); systemd, cron or an administrator for what waits in the spool (`drain`);
+//! and those who set a passphrase have it judged (`passphrase`).
 //!
 //! A library, so that tests of other packages can hand it other people's bytes without a process for each ([`probe`]).
 
@@ -10,6 +11,7 @@ mod credential;
 mod digest;
 mod drain;
 mod obstacles;
+mod passphrase;
 pub mod probe;
 mod progress;
 mod report;
@@ -31,6 +33,7 @@ pub fn main() -> ! {
     let code = match cli.command {
         Command::Send => send::run(&cli.config),
         Command::Drain => drain::run(&cli.config, environment),
+        Command::Passphrase => passphrase::run(&cli.config),
     };
     // Not by returning: a thread may still hang in the system's resolver.
     std::process::exit(i32::from(code))

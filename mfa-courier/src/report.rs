@@ -117,6 +117,10 @@ classes! {
     ConfigUnusable = "config_unusable",
     /// The document can't be used.
     Document = "document",
+    /// A new passphrase is not good enough.
+    Unfit = "unfit",
+    /// The list of refused words can't be used.
+    Words = "words",
     /// Privileges could not be given up.
     Privileges = "privileges",
 }

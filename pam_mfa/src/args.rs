@@ -6,6 +6,7 @@ use mfa_core::config::DEFAULT_PATH;
 
 /// What a service file says.
 #[derive(Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // each is an argument
 pub(crate) struct ModuleArgs {
     /// Where the configuration is.
     pub(crate) conf: PathBuf,
@@ -13,6 +14,8 @@ pub(crate) struct ModuleArgs {
     pub(crate) debug: bool,
     /// Whether users who were never enrolled are let by.
     pub(crate) nullok: bool,
+    /// Whether a passphrase is asked for before the code, and can be changed.
+    pub(crate) passphrase: bool,
     /// Whether names that nobody knows are logged.
     pub(crate) audit: bool,
     /// What nobody knows.
@@ -27,6 +30,7 @@ impl ModuleArgs {
             conf: PathBuf::from(DEFAULT_PATH),
             debug: false,
             nullok: false,
+            passphrase: false,
             audit: false,
             unknown: Vec::new(),
             #[cfg(feature = "panic-injection")]
@@ -40,6 +44,7 @@ impl ModuleArgs {
                 _ => match argument.as_str() {
                     "debug" => parsed.debug = true,
                     "nullok" => parsed.nullok = true,
+                    "passphrase" => parsed.passphrase = true,
                     "audit" => parsed.audit = true,
                     _ => parsed.unknown.push(argument),
                 },
@@ -63,17 +68,25 @@ mod tests {
 
     #[test]
     fn every_argument_has_its_meaning() {
-        let args = parse("conf=/x/y debug nullok audit");
+        let args = parse("conf=/x/y debug nullok audit passphrase");
         assert_eq!(args.conf, PathBuf::from("/x/y"));
         assert!(args.debug && args.nullok && args.audit && args.unknown.is_empty());
+        assert!(args.passphrase);
     }
 
     #[test]
     fn what_nobody_knows_is_kept_for_the_log_and_changes_nothing() {
-        let args = parse("nulok nullok=1 conf= conf debug=yes");
+        let args = parse("nulok nullok=1 conf= conf debug=yes passphrase=1");
         assert_eq!(
             args.unknown,
-            ["nulok", "nullok=1", "conf=", "conf", "debug=yes"]
+            [
+                "nulok",
+                "nullok=1",
+                "conf=",
+                "conf",
+                "debug=yes",
+                "passphrase=1"
+            ]
         );
         assert_eq!(
             ModuleArgs {

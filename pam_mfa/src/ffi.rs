@@ -6,7 +6,10 @@ use std::ffi::{CStr, CString, c_char, c_int, c_uint};
 
 use mfa_core::audit::Severity;
 use mfa_core::otp::TypedAnswer;
-use pam::constants::{PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON, PamFlag, PamResultCode};
+use pam::constants::{
+    PAM_CHANGE_EXPIRED_AUTHTOK, PAM_ERROR_MSG, PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON, PamFlag,
+    PamResultCode,
+};
 use pam::conv::Conv;
 use pam::items::{AuthTok, RHost, RUser, Service, Tty, User};
 use pam::module::{PamHandle, PamHooks};
@@ -20,6 +23,39 @@ unsafe extern "C" {
     fn pam_putenv(pamh: *mut PamHandle, name_value: *const c_char) -> c_int;
     fn pam_getenv(pamh: *mut PamHandle, name: *const c_char) -> *const c_char;
 }
+
+/// `pam_sm_chauthtok(3)` comes twice; not in pam-bindings.
+const PAM_PRELIM_CHECK: PamFlag = 0x4000;
+const PAM_UPDATE_AUTHTOK: PamFlag = 0x2000;
+
+/// What a call of `pam_sm_chauthtok` is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Whether what is needed is there.
+    Preliminary,
+    /// The change.
+    Update,
+    /// The change of what has expired, which passphrases don't.
+    Expired,
+    /// Neither: libpam does not call so.
+    Unknown,
+}
+
+impl Phase {
+    fn of(flags: PamFlag) -> Self {
+        if flags & PAM_CHANGE_EXPIRED_AUTHTOK != 0 {
+            Self::Expired
+        } else if flags & PAM_PRELIM_CHECK != 0 {
+            Self::Preliminary
+        } else if flags & PAM_UPDATE_AUTHTOK != 0 {
+            Self::Update
+        } else {
+            Self::Unknown
+        }
+    }
+}
+/// Under which name a handle keeps whom the emergency code has let in.
+const EMERGENCY: &str = "pam_mfa_emergency";
 
 /// A handle of libpam's. Whatever it gives is copied at once: the next conversation may free it.
 pub(crate) struct Pam<'a>(&'a mut PamHandle);
@@ -102,6 +138,13 @@ impl Pam<'_> {
         Some(TypedAnswer::new(answer.as_bytes().to_vec()))
     }
 
+    /// Says something that is no question. Where it can't be shown, nobody is there to read it.
+    pub(crate) fn tell(&self, text: &str) {
+        if let Ok(Some(conversation)) = self.0.get_item::<Conv<'_>>() {
+            let _ = conversation.send(PAM_ERROR_MSG, text);
+        }
+    }
+
     /// Writes a line to the host program's log.
     pub(crate) fn syslog(&self, severity: Severity, line: &str) {
         let priority = match severity {
@@ -147,6 +190,37 @@ impl Pam<'_> {
                 .into_owned(),
         )
     }
+
+    /// Notes in this handle that the emergency code let `PAM_USER` in. Neither a user nor the host program can put that
+    /// there: libpam takes it from modules alone, and it never leaves the process. Whether it is noted.
+    pub(crate) fn note_emergency(&mut self) -> bool {
+        match self.current_user() {
+            Some(user) => self.0.set_data(EMERGENCY, Box::new(user)).is_ok(),
+            None => false,
+        }
+    }
+
+    /// Forgets it: another login begins.
+    pub(crate) fn forget_emergency(&mut self) {
+        if self.noted_emergency().is_some() {
+            // Where it can't be replaced it stays somebody's of that name, who was let in.
+            let _ = self.0.set_data(EMERGENCY, Box::new(Vec::<u8>::new()));
+        }
+    }
+
+    /// Whether the emergency code let in who is `PAM_USER` now.
+    pub(crate) fn is_emergency(&self) -> bool {
+        let user = self.current_user().filter(|user| !user.is_empty());
+        user.is_some() && user == self.noted_emergency()
+    }
+
+    fn noted_emergency(&self) -> Option<Vec<u8>> {
+        // SAFETY: what has this name was put there by `note_emergency` or `forget_emergency`, and is a `Vec<u8>`;
+        // it is copied at once.
+        unsafe { self.0.get_data::<Vec<u8>>(EMERGENCY) }
+            .ok()
+            .cloned()
+    }
 }
 
 /// What libpam finds behind the six names.
@@ -175,7 +249,34 @@ impl PamHooks for Module {
         hooks::close_session(&mut Pam(pamh), &args)
     }
 
-    fn sm_chauthtok(pamh: &mut PamHandle, args: Vec<&CStr>, _: PamFlag) -> PamResultCode {
-        hooks::chauthtok(&mut Pam(pamh), &args)
+    fn sm_chauthtok(pamh: &mut PamHandle, args: Vec<&CStr>, flags: PamFlag) -> PamResultCode {
+        hooks::chauthtok(&mut Pam(pamh), &args, Phase::of(flags))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_of_a_change_say_what_it_is_for() {
+        const PAM_SILENT: PamFlag = 0x8000;
+        for (flags, phase) in [
+            (PAM_PRELIM_CHECK, Phase::Preliminary),
+            (PAM_PRELIM_CHECK | PAM_SILENT, Phase::Preliminary),
+            (PAM_UPDATE_AUTHTOK, Phase::Update),
+            (
+                PAM_UPDATE_AUTHTOK | PAM_CHANGE_EXPIRED_AUTHTOK,
+                Phase::Expired,
+            ),
+            (
+                PAM_PRELIM_CHECK | PAM_CHANGE_EXPIRED_AUTHTOK,
+                Phase::Expired,
+            ),
+            (0, Phase::Unknown),
+            (PAM_SILENT, Phase::Unknown),
+        ] {
+            assert_eq!(Phase::of(flags), phase, "{flags:x}");
+        }
     }
 }

@@ -1,27 +1,31 @@
 //! The six hooks: read the items, ask `mfa_core`, answer in PAM's codes.
 
 use std::ffi::CStr;
+use std::path::{Path, PathBuf};
 
 use mfa_core::audit::{
-    AuditLog, AuditTrail, Entry, Event, Severity, debug_line, not_in_this_release_line,
-    unknown_argument_line,
+    AuditLog, AuditTrail, Entry, Event, Severity, debug_line, unknown_argument_line,
 };
 use mfa_core::clock::SystemClock;
 use mfa_core::config::Config;
 use mfa_core::courier::Process;
+use mfa_core::emergency;
 use mfa_core::hex;
 use mfa_core::host::{self, Host, HostError};
 use mfa_core::login::{
-    self, AccountOutcome, LoginOutcome, Ports, Prompt, PromptError, SessionPorts, Setting,
+    self, AccountOutcome, BreakGlass, ChangeOutcome, LoginOutcome, Ports, Prompt, PromptError,
+    SessionPorts, Setting,
 };
 use mfa_core::otp::TypedAnswer;
 use mfa_core::policy;
 use mfa_core::request::{Caller, LoginRequest, RemoteHost, find_account};
+use mfa_core::seal::SealingKey;
 use mfa_core::secure_file::Owner;
+use mfa_core::store::Store;
 use pam::constants::PamResultCode;
 
 use crate::args::ModuleArgs;
-use crate::ffi::Pam;
+use crate::ffi::{Pam, Phase};
 use crate::guard;
 
 /// Names the attempt for the hooks that follow, and for whoever reads the session's environment. It is
@@ -31,6 +35,9 @@ const LOGIN_VARIABLE: &CStr = c"MFA_LOGIN";
 const LINES_VARIABLE: &CStr = c"MFA_LOGIN_SEQ";
 /// What the user got in with, for the notice of the login: a method, and the label of an app behind a blank.
 const METHOD_VARIABLE: &CStr = c"MFA_LOGIN_METHOD";
+/// What a wrong emergency code costs, microseconds: the default of `[prompt] fail_delay`, which may be what can't be
+/// read.
+const EMERGENCY_DELAY: u32 = 2_000_000;
 
 pub(crate) fn authenticate(pam: &mut Pam<'_>, args: &[&CStr]) -> PamResultCode {
     run(
@@ -77,10 +84,36 @@ pub(crate) fn close_session(pam: &mut Pam<'_>, args: &[&CStr]) -> PamResultCode 
     )
 }
 
-pub(crate) fn chauthtok(pam: &mut Pam<'_>, args: &[&CStr]) -> PamResultCode {
-    run("chauthtok", pam, args, PamResultCode::PAM_ABORT, |_| {
-        PamResultCode::PAM_IGNORE
-    })
+pub(crate) fn chauthtok(pam: &mut Pam<'_>, args: &[&CStr], phase: Phase) -> PamResultCode {
+    let hook: fn(&mut Visit<'_, '_>) -> PamResultCode = match phase {
+        Phase::Preliminary => |visit| {
+            if visit.is_ready_for_a_change() {
+                PamResultCode::PAM_SUCCESS
+            } else {
+                PamResultCode::PAM_TRY_AGAIN
+            }
+        },
+        Phase::Update => |visit| change_code(visit.change_passphrase()),
+        Phase::Expired => |_| PamResultCode::PAM_IGNORE,
+        Phase::Unknown => |_| PamResultCode::PAM_ABORT,
+    };
+    let args_say = args.iter().any(|word| word.to_bytes() == b"passphrase");
+    let hook = if args_say {
+        hook
+    } else {
+        |_: &mut Visit<'_, '_>| PamResultCode::PAM_IGNORE
+    };
+    run("chauthtok", pam, args, PamResultCode::PAM_ABORT, hook)
+}
+
+fn change_code(outcome: ChangeOutcome) -> PamResultCode {
+    match outcome {
+        ChangeOutcome::Changed => PamResultCode::PAM_SUCCESS,
+        ChangeOutcome::Refused => PamResultCode::PAM_AUTH_ERR,
+        ChangeOutcome::NotTaken | ChangeOutcome::Unavailable => PamResultCode::PAM_AUTHTOK_ERR,
+        ChangeOutcome::ConversationFailed => PamResultCode::PAM_CONV_ERR,
+        ChangeOutcome::Busy => PamResultCode::PAM_AUTHTOK_LOCK_BUSY,
+    }
 }
 
 fn auth_code(outcome: LoginOutcome) -> PamResultCode {
@@ -152,17 +185,59 @@ struct Visit<'a, 'p> {
     args: &'a ModuleArgs,
 }
 
-/// This host can't check anybody; the line that says why has been written.
-struct Unusable;
+/// Nobody can be checked; the line that says why has been written.
+enum Unusable {
+    /// It is this host: for that there is the emergency code.
+    Host,
+    /// It is the process, or the name service.
+    Other,
+}
 
 impl Visit<'_, '_> {
     fn authenticate(&mut self) -> LoginOutcome {
         let mut request = request_of(self.pam, self.args);
         let mut trail = AuditTrail::new(&request, new_login_name(), 0);
-        let outcome = self
-            .login(&mut request, &mut trail)
-            .unwrap_or(LoginOutcome::Unavailable);
+        self.pam.forget_emergency();
+        let mut glass = emergency::beside(&self.args.conf);
+        let outcome = match self.login(&mut request, &mut trail, &mut glass) {
+            Ok(LoginOutcome::Unavailable) | Err(Unusable::Host) => {
+                self.break_glass(&mut request, &mut trail, &glass)
+            }
+            Ok(outcome) => outcome,
+            Err(Unusable::Other) => LoginOutcome::Unavailable,
+        };
         self.leave_trail(&trail);
+        outcome
+    }
+
+    /// Asks for the emergency code, where that is asked for.
+    fn break_glass(
+        &mut self,
+        request: &mut LoginRequest,
+        trail: &mut AuditTrail,
+        path: &Path,
+    ) -> LoginOutcome {
+        let glass = match BreakGlass::find(path, Owner::ROOT, request) {
+            Ok(Some(glass)) => glass,
+            Ok(None) => return LoginOutcome::Unavailable,
+            Err(error) => {
+                log_host_error(self.pam, trail, &error);
+                return LoginOutcome::Unavailable;
+            }
+        };
+        name_account(request, trail);
+        self.pam.fail_delay(EMERGENCY_DELAY);
+        let mut prompt = Conversation {
+            user: self.pam.current_user(),
+            pam: self.pam,
+            emergency: None,
+        };
+        let log = (&mut Log(self.pam) as &mut dyn AuditLog, trail);
+        let outcome = glass.ask(request, &mut prompt, &SystemClock::new(), log);
+        if outcome == LoginOutcome::Accepted && !self.pam.note_emergency() {
+            // The account phase would refuse.
+            return LoginOutcome::Unavailable;
+        }
         outcome
     }
 
@@ -170,20 +245,15 @@ impl Visit<'_, '_> {
         &mut self,
         request: &mut LoginRequest,
         trail: &mut AuditTrail,
+        glass: &mut PathBuf,
     ) -> Result<LoginOutcome, Unusable> {
         let config = self.config(request, trail)?;
-        let later = config.not_in_this_release();
-        if !later.is_empty() {
-            self.pam
-                .syslog(Severity::Notice, &not_in_this_release_line(&later));
-        }
+        config.paths.emergency.as_path().clone_into(glass);
         let host = self.host(config, request, trail)?;
         let key = host
             .prepare_login(Owner::ROOT)
             .map_err(|error| log_host_error(self.pam, trail, &error))?;
-        let delay = host.config.prompt.fail_delay.get();
-        self.pam
-            .fail_delay(u32::try_from(delay.as_micros()).unwrap_or(u32::MAX));
+        self.delay_refusals(&host.config);
         let setting = Setting {
             config: &host.config,
             device: host.device,
@@ -195,6 +265,7 @@ impl Visit<'_, '_> {
             prompt: &mut Conversation {
                 user: self.pam.current_user(),
                 pam: self.pam,
+                emergency: Some((request, glass)),
             },
             clock: &SystemClock::new(),
             store: &host.store,
@@ -204,14 +275,102 @@ impl Visit<'_, '_> {
         Ok(login::run(request, &setting, &mut ports, trail))
     }
 
+    /// Whether a passphrase could be changed; the line that says why not has been written.
+    fn is_ready_for_a_change(&mut self) -> bool {
+        let mut request = request_of(self.pam, self.args);
+        let mut trail = resumed_trail(self.pam, &request);
+        let is_ready = self.prepare(&mut request, &mut trail).is_ok();
+        self.leave_trail(&trail);
+        is_ready
+    }
+
+    fn change_passphrase(&mut self) -> ChangeOutcome {
+        let mut request = request_of(self.pam, self.args);
+        let mut trail = resumed_trail(self.pam, &request);
+        let outcome = match self.prepare(&mut request, &mut trail) {
+            Ok((host, key)) => self.change(&request, &mut trail, &host, &key),
+            Err(Unusable::Host | Unusable::Other) => ChangeOutcome::Unavailable,
+        };
+        self.leave_trail(&trail);
+        outcome
+    }
+
+    /// What a login and a change of the passphrase need of this host.
+    fn prepare(
+        &mut self,
+        request: &mut LoginRequest,
+        trail: &mut AuditTrail,
+    ) -> Result<(Host, SealingKey), Unusable> {
+        let config = self.config(request, trail)?;
+        let host = self.host(config, request, trail)?;
+        let key = host
+            .prepare_login(Owner::ROOT)
+            .map_err(|error| log_host_error(self.pam, trail, &error))?;
+        Ok((host, key))
+    }
+
+    fn change(
+        &mut self,
+        request: &LoginRequest,
+        trail: &mut AuditTrail,
+        host: &Host,
+        key: &SealingKey,
+    ) -> ChangeOutcome {
+        self.delay_refusals(&host.config);
+        let setting = Setting {
+            config: &host.config,
+            device: host.device,
+            key,
+            channels: host.channels,
+        };
+        let mut courier = Process::new(&host.config, &self.args.conf, Owner::ROOT);
+        let mut judge = Process::new(&host.config, &self.args.conf, Owner::ROOT);
+        let mut ports = Ports {
+            prompt: &mut Conversation {
+                user: self.pam.current_user(),
+                pam: self.pam,
+                emergency: None,
+            },
+            clock: &SystemClock::new(),
+            store: &host.store,
+            courier: &mut courier,
+            audit: &mut Log(self.pam),
+        };
+        login::change_passphrase(request, &setting, &mut ports, &mut judge, trail)
+    }
+
+    /// Has the host program wait after a refusal.
+    fn delay_refusals(&mut self, config: &Config) {
+        let delay = config.prompt.fail_delay.get();
+        self.pam
+            .fail_delay(u32::try_from(delay.as_micros()).unwrap_or(u32::MAX));
+    }
+
     fn check_account(&mut self) -> AccountOutcome {
         let mut request = request_of(self.pam, self.args);
         let mut trail = resumed_trail(self.pam, &request);
-        let outcome = self
-            .account(&mut request, &mut trail)
-            .unwrap_or(AccountOutcome::Unavailable);
+        let outcome = if self.pam.is_emergency() {
+            self.account_in_emergency(&mut request, &mut trail)
+        } else {
+            self.account(&mut request, &mut trail)
+                .unwrap_or(AccountOutcome::Unavailable)
+        };
         self.leave_trail(&trail);
         outcome
+    }
+
+    fn account_in_emergency(
+        &mut self,
+        request: &mut LoginRequest,
+        trail: &mut AuditTrail,
+    ) -> AccountOutcome {
+        let host = self
+            .config(request, trail)
+            .and_then(|config| self.host(config, request, trail))
+            .ok();
+        name_account(request, trail);
+        let store = host.as_ref().map(|host| &host.store as &dyn Store);
+        login::check_account_in_emergency(request, store, &mut Log(self.pam), trail)
     }
 
     fn account(
@@ -240,6 +399,10 @@ impl Visit<'_, '_> {
     fn open_session(&mut self) {
         let mut request = request_of(self.pam, self.args);
         let mut trail = resumed_trail(self.pam, &request);
+        if self.pam.is_emergency() {
+            name_account(&mut request, &mut trail);
+            trail.user_is_known();
+        }
         if let Ok(config) = self.config(&request, &mut trail) {
             if policy::is_service_left_alone(&config, &request) {
                 return;
@@ -278,7 +441,7 @@ impl Visit<'_, '_> {
                 ..Entry::default()
             };
             trail.log(&mut Log(self.pam), Event::NotRoot, &entry);
-            return Err(Unusable);
+            return Err(Unusable::Other);
         }
         host::load_config(&self.args.conf, Owner::ROOT)
             .map_err(|error| log_host_error(self.pam, trail, &error))
@@ -306,7 +469,7 @@ impl Visit<'_, '_> {
                     ..Entry::default()
                 };
                 trail.log(&mut Log(self.pam), Event::NssUnusable, &entry);
-                Err(Unusable)
+                Err(Unusable::Other)
             }
         }
     }
@@ -334,7 +497,15 @@ fn log_host_error(pam: &Pam<'_>, trail: &mut AuditTrail, error: &HostError) -> U
         ..Entry::default()
     };
     trail.log_at(&mut Log(pam), event, severity, &entry);
-    Unusable
+    Unusable::Host
+}
+
+/// Looks up whose name it is, for the lines of a login that ended before that.
+fn name_account(request: &mut LoginRequest, trail: &mut AuditTrail) {
+    if request.account.is_none() {
+        request.account = find_account(&request.asked_name).ok().flatten();
+        trail.of_account(request.account.as_ref());
+    }
 }
 
 fn request_of(pam: &mut Pam<'_>, args: &ModuleArgs) -> LoginRequest {
@@ -351,6 +522,7 @@ fn request_of(pam: &mut Pam<'_>, args: &ModuleArgs) -> LoginRequest {
         tty: items.tty.filter(|tty| !tty.is_empty()),
         remote_user: items.remote_user,
         nullok: args.nullok,
+        passphrase: args.passphrase,
         log_unknown_names: args.audit,
         caller: Caller::of_this_process(),
     }
@@ -395,6 +567,8 @@ impl AuditLog for Log<'_, '_> {
 struct Conversation<'a, 'p> {
     pam: &'a Pam<'p>,
     user: Option<Vec<u8>>,
+    /// The login, and the break-glass file, where that can be what is asked for next.
+    emergency: Option<(&'a LoginRequest, &'a Path)>,
 }
 
 impl Prompt for Conversation<'_, '_> {
@@ -410,5 +584,15 @@ impl Prompt for Conversation<'_, '_> {
         self.pam
             .password()
             .is_some_and(|password| answer.is_same_as(&password))
+    }
+
+    fn tell(&mut self, text: &str) {
+        self.pam.tell(text);
+    }
+
+    fn can_break_glass(&mut self) -> bool {
+        self.emergency.is_some_and(|(request, path)| {
+            matches!(BreakGlass::find(path, Owner::ROOT, request), Ok(Some(_)))
+        })
     }
 }

@@ -29,6 +29,7 @@
 mod audit;
 mod authenticator;
 mod files;
+mod hardware_token;
 pub mod hashes;
 mod host;
 pub mod mail;
@@ -47,6 +48,7 @@ mod terminal;
 pub use audit::AuditLine;
 pub use authenticator::{Authenticator, hex};
 pub use files::{admin_path, courier_path, install_courier, module_path, repository, target};
+pub use hardware_token::HardwareToken;
 pub use host::{Host, Output, PASSWORD};
 pub use namespace::{on_a_bare_host, on_a_test_host};
 pub use ssh::{Client, Sshd};

@@ -63,7 +63,8 @@ fn security() -> PathBuf {
 }
 
 /// What is below the folder of examples.
-const EXAMPLES: [&str; 24] = [
+const EXAMPLES: [&str; 25] = [
+    "cron.d/mfa-bypass",
     "cron.d/mfa-notify",
     "mfa.toml",
     "pam.d/login",
@@ -99,6 +100,10 @@ fn install_obeys_destdir_prefix_moduledir_and_libexecdir() {
             .collect();
         for unit in ["path", "service", "timer"] {
             let name = format!("{prefix}/lib/systemd/system/mfa-notify.{unit}");
+            files.push((name, 0o644));
+        }
+        for unit in ["service", "timer"] {
+            let name = format!("{prefix}/lib/systemd/system/mfa-bypass.{unit}");
             files.push((name, 0o644));
         }
         files.push((format!("{module}/pam_mfa.so"), 0o644));

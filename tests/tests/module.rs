@@ -524,37 +524,6 @@ fn the_argument_debug_logs_neither_codes_nor_secrets_nor_answers() {
 }
 
 #[test]
-fn keys_of_a_later_feature_do_no_harm() {
-    on_a_bare_host(|_| {
-        let host = PamHost::new();
-        let app = host.enroll("alice");
-        host.configure("[prompt]\ntries = 1\n[passphrase]\nmin_length = 14\nclasses = [\"upper\", \"digit\"]\n");
-        let checked = host.admin(&["config", "check"]).expect_success();
-        let said = format!("{}{}", checked.stdout, checked.stderr);
-        assert!(
-            said.contains("not in this release"),
-            "one line says so: {said}"
-        );
-        let seen = host.login("alice", &[&app.code()]);
-        assert_eq!(seen.result(), SUCCESS, "{seen}");
-        let said: Vec<_> = seen
-            .log
-            .iter()
-            .filter(|event| event.text.contains("not in this release"))
-            .collect();
-        assert_eq!(said.len(), 1, "one line says so\n{seen}");
-        assert!(
-            said[0].text.contains("[passphrase]") && said[0].priority == NOTICE,
-            "{seen}"
-        );
-        host.configure("[prompt]\ntries = 1\n[passphrase]\nmin_length = \"long\"\n");
-        let seen = host.login::<&str>("alice", &[]);
-        assert_eq!(seen.result(), UNAVAIL, "it is checked all the same\n{seen}");
-        assert!(seen.prompts().is_empty());
-    });
-}
-
-#[test]
 fn exactly_the_six_hooks_are_exported() {
     let output = Command::new("nm")
         .args(["-D", "--defined-only", "--format=posix"])

@@ -113,6 +113,37 @@ fn the_unit_is_closed_as_far_as_mail_and_telegram_allow() {
 }
 
 #[test]
+fn the_unit_that_clears_bypasses_is_right_and_as_closed() {
+    on_a_test_host(|host| {
+        fs::create_dir_all("/etc/systemd/system").unwrap();
+        let paths = ["mfa-bypass.service", "mfa-bypass.timer"].map(|unit| {
+            let place = format!("/etc/systemd/system/{unit}");
+            fs::copy(packaging("systemd").join(unit), &place).unwrap();
+            place
+        });
+        let verified = host.run(&["systemd-analyze", "verify", &paths[0], &paths[1]]);
+        verified.expect_success();
+        assert_eq!(verified.stderr, "");
+        let threshold = format!("--threshold={}", MOST_EXPOSED + 5);
+        let output = host.run(&[
+            "systemd-analyze",
+            "security",
+            "--offline=true",
+            "--no-pager",
+            &threshold,
+            &paths[0],
+        ]);
+        assert_eq!(output.exit, 0, "{}{}", output.stdout, output.stderr);
+        let said = "Overall exposure level for mfa-bypass.service";
+        assert!(output.stdout.contains(said), "{}", output.stdout);
+        let config = fs::read_to_string(repository().join("config/mfa.toml")).unwrap();
+        let store = settings(&packaging("systemd/mfa-bypass.service"));
+        let store = store.iter().find(|(key, _)| key == "ReadWritePaths");
+        assert!(config.contains(&format!("store = \"{}\"", store.unwrap().1)));
+    });
+}
+
+#[test]
 fn for_sendmail_everything_is_taken_back_that_keeps_set_group_id_programs_from_working() {
     // systemd.exec(5), NoNewPrivileges=; and the capabilities that a set-user-ID program is to have.
     let implying = [

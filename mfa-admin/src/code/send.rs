@@ -177,7 +177,7 @@ fn no_way(channels: Channels, record: &UserRecord, wanted: Option<Method>) -> Fa
     let option = match method {
         _ if reachable.is_some() => "",
         Method::Telegram => " --telegram ID",
-        Method::App | Method::Email | Method::Command => " --email ADDR",
+        Method::App | Method::Email | Method::Command | Method::Token => " --email ADDR",
     };
     let counts = record.methods.contains(&method);
     let methods = if counts {

@@ -140,6 +140,18 @@ pub(super) fn optional(config: &Config, owner: Owner) -> Vec<Check> {
     if is_there(paths.credentials.as_path()) {
         checks.push(credentials(paths.credentials.as_path(), owner));
     }
+    if let Some(words) = config.passphrase.refused.path() {
+        let opened = secure_file::folder_of(words, owner)
+            .and_then(|(folder, name)| folder.open_to_read(&name, Privacy::Public));
+        let id = "passphrase.refused";
+        checks.push(match opened {
+            Ok(_) => Check::ok(id, format!("{} can be read.", words.display())),
+            Err(error) => {
+                let message = format!("{} No new passphrase is taken.", sentence(&error));
+                Check::fail(id, message, remedy(&error, owner))
+            }
+        });
+    }
     checks
 }
 

@@ -5,7 +5,10 @@ use mfa_core::config::Config;
 use super::Scope;
 use super::check::{Check, Status};
 use super::files;
+use super::pam_stack::Report;
 use super::survey::Survey;
+use super::tally::Tally;
+use crate::output::shown;
 
 impl Survey {
     /// A line for each kind of finding.
@@ -18,8 +21,10 @@ impl Survey {
             checks.push(self.standing(scope, config));
             checks.extend(self.deliveries(scope));
         }
+        self.bypasses(scope, &mut checks);
         if self.has_states {
             checks.extend(self.recovery(scope));
+            checks.extend(self.tokens(scope));
             self.states(scope, &mut checks);
         }
         if !self.strangers.is_empty() {
@@ -62,7 +67,7 @@ impl Survey {
 
     fn secrets(&self, scope: &Scope) -> Option<Check> {
         if self.sealed.is_empty() {
-            let message = format!("All secrets of apps open ({}).", self.opened);
+            let message = format!("All secrets of apps and tokens open ({}).", self.opened);
             return (self.opened > 0).then(|| Check::ok("seal.secrets", message));
         }
         let hint = if self.opened == 0 {
@@ -77,7 +82,7 @@ impl Survey {
             )
         };
         let message = format!(
-            "Secrets of apps don't open: {}; the first: {}",
+            "Secrets of apps or tokens don't open: {}; the first: {}",
             self.sealed,
             self.first_sealed.as_deref().unwrap_or_default()
         );
@@ -158,7 +163,7 @@ impl Survey {
                 "let by without a code (enrolment.without_record)",
                 &self.let_by,
             ),
-            ("without an app", &self.without_app),
+            ("without an app or token in use", &self.without_app),
             ("without a method that works here", &self.without_method),
             ("locked for a time", &self.locked),
             ("disabled", &self.disabled),
@@ -171,7 +176,11 @@ impl Survey {
         if !self.without_app.is_empty() {
             check.status = Status::Warn;
             let command = format!("app enroll {}", self.without_app.example());
-            check.hint = format!("Who has no app is refused: {}.", scope.command(&command));
+            check.hint = format!(
+                "Who has no app and no token in use is refused: {}; where they are disabled, {} says so.",
+                scope.command(&command),
+                scope.command(&format!("explain {}", self.without_app.example()))
+            );
         } else if !self.without_method.is_empty() {
             check.status = Status::Warn;
             let command = format!("explain {}", self.without_method.example());
@@ -236,6 +245,40 @@ impl Survey {
         })
     }
 
+    /// Users who are let in without a code for a time, a line each.
+    fn bypasses(&self, scope: &Scope, checks: &mut Vec<Check>) {
+        for (user, words) in &self.bypasses {
+            checks.push(Check::warn(
+                "users.bypass",
+                format!("{user}: {words}."),
+                format!(
+                    "When it is no longer needed: {}.",
+                    scope.command(&format!("bypass revoke {user}"))
+                ),
+            ));
+        }
+        if self.more_bypasses > 0 {
+            checks.push(Check::warn(
+                "users.bypass",
+                format!(
+                    "{} more users are let in without a code.",
+                    self.more_bypasses
+                ),
+                format!("{} names them.", scope.command("bypass list")),
+            ));
+        }
+        if !self.over.is_empty() {
+            checks.push(Check::warn(
+                "users.bypass",
+                format!("Over, and not cleared from the records: {}.", self.over),
+                format!(
+                    "{} does that; mfa-bypass.timer or cron runs it.",
+                    scope.command("bypass expire")
+                ),
+            ));
+        }
+    }
+
     /// Users who will soon have nothing for the day when the phone is lost.
     fn recovery(&self, scope: &Scope) -> Option<Check> {
         let user = self.few_codes.example();
@@ -246,6 +289,21 @@ impl Survey {
                 format!(
                     "New ones void those that are left: {}.",
                     scope.command(&format!("recovery generate {user}"))
+                ),
+            )
+        })
+    }
+
+    /// Users whose tokens and this host don't agree on how often the button was pressed.
+    fn tokens(&self, scope: &Scope) -> Option<Check> {
+        let user = self.out_of_step.example();
+        (!self.out_of_step.is_empty()).then(|| {
+            Check::warn(
+                "users.tokens",
+                format!("Tokens that are out of step: {}.", self.out_of_step),
+                format!(
+                    "Two codes in a row bring one back: {}.",
+                    scope.command(&format!("token resync {user}"))
                 ),
             )
         })
@@ -332,6 +390,34 @@ impl Survey {
             ));
         }
     }
+}
+
+/// Who is refused by services that ask for a passphrase, for want of one.
+pub(super) fn passphrases(scope: &Scope, report: &Report, without: &Tally) -> Option<Check> {
+    let asking: Vec<&str> = report
+        .services
+        .iter()
+        .filter(|service| service.passphrase)
+        .map(|service| service.name.as_str())
+        .collect();
+    if asking.is_empty() {
+        return None;
+    }
+    let services = shown(&asking.join(", "));
+    if without.is_empty() {
+        return Some(Check::ok(
+            "users.passphrase",
+            format!("Everybody has a passphrase, which is asked for by {services}."),
+        ));
+    }
+    Some(Check::warn(
+        "users.passphrase",
+        format!("Refused by {services} for want of a passphrase: {without}."),
+        format!(
+            "{}, for each who is to log in there.",
+            scope.command(&format!("passphrase set {}", without.example()))
+        ),
+    ))
 }
 
 fn plural<'a>(count: usize, one: &'a str, many: &'a str) -> &'a str {

@@ -4,6 +4,7 @@
 pub(crate) mod check;
 mod clock;
 pub(crate) mod delivery;
+mod emergency;
 mod files;
 mod filesystem;
 mod findings;
@@ -86,6 +87,7 @@ pub(crate) fn run(scope: &Scope) -> Vec<Check> {
         .as_ref()
         .map(|config| store::check(scope, config, &now, &mut checks))
         .unwrap_or_default();
+    checks.extend(emergency::check(scope, config.as_ref()));
     if let Some(config) = &config {
         delivery::check(scope, config, &now, &mut checks);
     }
@@ -105,6 +107,8 @@ struct Known {
     users: Vec<String>,
     /// Somebody without one.
     without_record: Option<String>,
+    /// Users with a record and without a passphrase.
+    without_passphrase: tally::Tally,
 }
 
 /// The configuration, where it can be used.
@@ -113,17 +117,6 @@ fn configuration(scope: &Scope, checks: &mut Vec<Check>) -> Option<Config> {
     match host::load_config(&scope.config, scope.owner) {
         Ok(config) => {
             checks.push(Check::ok("config", format!("{path} is right.")));
-            let later = config.not_in_this_release();
-            if !later.is_empty() {
-                checks.push(Check::warn(
-                    "config.later",
-                    format!(
-                        "{path}: not in this release, so without effect: {}.",
-                        later.join(", ")
-                    ),
-                    "Take these keys out, or leave them for the release that knows them.",
-                ));
-            }
             Some(config)
         }
         Err(error) => {
@@ -198,6 +191,11 @@ fn services(
         config: &scope.config,
     });
     let stack = report.service("sshd").cloned();
+    checks.extend(findings::passphrases(
+        scope,
+        &report,
+        &known.without_passphrase,
+    ));
     checks.extend(report.checks);
     checks.extend(sshd::check(&sshd::Question {
         binary: &scope.sshd,

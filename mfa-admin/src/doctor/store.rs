@@ -99,5 +99,6 @@ fn known(survey: Survey) -> Known {
     Known {
         without_record: without_record.map(str::to_owned),
         users: survey.users,
+        without_passphrase: survey.without_passphrase,
     }
 }

@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
+use mfa_core::bypass;
 use mfa_core::clock::Moment;
 use mfa_core::config::Config;
 use mfa_core::courier::Channels;
 use mfa_core::device::DeviceId;
+use mfa_core::hotp::Hotp;
 use mfa_core::otp::Authenticator;
 use mfa_core::policy::{self, Decision, DenyReason};
-use mfa_core::record::{Method, UserRecord};
+use mfa_core::record::UserRecord;
 use mfa_core::recovery::FEW;
 use mfa_core::request::{self, Account, Caller, LoginRequest, UserName};
 use mfa_core::seal::SealingKey;
@@ -22,11 +24,14 @@ use mfa_core::throttle::{self, Limits, Verdict};
 use super::quoted;
 use super::tally::Tally;
 use crate::output::shown;
+use crate::token::{self, Standing};
 
 /// The name service may be a server far away, and read a long file for each name.
 const NSS_TIME: Duration = Duration::from_secs(2);
 /// A locked state costs its five seconds; after so many the others are not looked at.
 const MOST_BUSY: usize = 3;
+/// So many bypasses have a line each.
+const MOST_BYPASSES: usize = 20;
 
 /// What the walk needs.
 pub(super) struct Surveyor<'a> {
@@ -64,7 +69,7 @@ pub(super) struct Survey {
     pub(super) suspended: Tally,
     pub(super) unapproved: Tally,
     pub(super) elsewhere: Tally,
-    /// Who has to have an app, and has none.
+    /// Who has to have an app or a token, and has none in use.
     pub(super) without_app: Tally,
     /// Who has methods, and none that works here.
     pub(super) without_method: Tally,
@@ -73,6 +78,15 @@ pub(super) struct Survey {
     pub(super) without_address: Tally,
     /// Whose recovery codes run out, and how many are left.
     pub(super) few_codes: Tally,
+    /// Whose tokens no code lets in until they are resynchronised, and how it came to that.
+    pub(super) out_of_step: Tally,
+    /// Who has no passphrase, where a service asks for one.
+    pub(super) without_passphrase: Tally,
+    /// Users who are let in without a code for a time, each with how long and why, and how many more.
+    pub(super) bypasses: Vec<(String, String)>,
+    pub(super) more_bypasses: usize,
+    /// Whose bypass is over, and was not cleared.
+    pub(super) over: Tally,
     /// Let by without a code, by `without_record = "skip"`.
     pub(super) let_by: Tally,
     /// Secrets that opened, and those that did not.
@@ -130,6 +144,7 @@ impl Surveyor<'_> {
             Ok(None) => None,
             Ok(Some(record)) => {
                 self.standing(&record, survey);
+                self.bypass(&record, survey);
                 self.secrets(&record, survey);
                 Some(record)
             }
@@ -158,11 +173,12 @@ impl Surveyor<'_> {
             tty: None,
             remote_user: None,
             nullok: false,
+            passphrase: false,
             log_unknown_names: false,
             caller: Caller { uid: 0, euid: 0 },
         };
         let (config, channels) = (self.config, self.channels);
-        Some(policy::decide(
+        Some(policy::decide_asked(
             config,
             channels,
             &request,
@@ -175,6 +191,9 @@ impl Surveyor<'_> {
         let Some(decision) = self.decide(record) else {
             return;
         };
+        if record.passphrase.is_none() {
+            survey.without_passphrase.add(name(&record.user));
+        }
         if matches!(
             decision,
             Decision::Challenge(_) | Decision::Deny(DenyReason::NotEnrolled)
@@ -186,12 +205,14 @@ impl Surveyor<'_> {
                 survey.ready += 1;
                 return;
             }
-            Decision::Skip(_) => &mut survey.let_by,
+            Decision::Skip(_) | Decision::Passphrase(_) => &mut survey.let_by,
             Decision::Deny(DenyReason::Suspended) => &mut survey.suspended,
             Decision::Deny(DenyReason::NotApproved) => &mut survey.unapproved,
             Decision::Deny(DenyReason::WrongDevice) => &mut survey.elsewhere,
-            Decision::Deny(DenyReason::NotEnrolled | DenyReason::UnknownUser) => {
-                if record.methods.iter().all(|method| *method == Method::App) {
+            Decision::Deny(
+                DenyReason::NotEnrolled | DenyReason::UnknownUser | DenyReason::NoPassphrase,
+            ) => {
+                if record.methods.iter().all(|method| !method.is_sent()) {
                     &mut survey.without_app
                 } else {
                     &mut survey.without_method
@@ -201,10 +222,24 @@ impl Surveyor<'_> {
         tally.add(name(&record.user));
     }
 
+    /// Whether this user is let in without a code for a time.
+    fn bypass(&self, record: &UserRecord, survey: &mut Survey) {
+        let Some(bypass) = &record.bypass else { return };
+        let now = self.now.unix_seconds();
+        if bypass.standing(now) == bypass::Standing::Over {
+            survey.over.add(name(&record.user));
+        } else if survey.bypasses.len() < MOST_BYPASSES {
+            let words = crate::bypass::words(bypass, now);
+            survey.bypasses.push((name(&record.user), words));
+        } else {
+            survey.more_bypasses += 1;
+        }
+    }
+
     /// What of a user's methods can't be delivered here.
     fn deliveries(&self, record: &UserRecord, survey: &mut Survey) {
         for method in &record.methods {
-            let is_delivered = *method != Method::App;
+            let is_delivered = method.is_sent();
             if is_delivered && !self.channels.has(*method) {
                 let users = survey.undelivered.entry(method.as_str()).or_default();
                 users.add(name(&record.user));
@@ -227,6 +262,23 @@ impl Surveyor<'_> {
                     survey
                         .sealed
                         .add(format!("{} ({label})", name(&record.user)));
+                    survey
+                        .first_sealed
+                        .get_or_insert_with(|| shown(&why.to_string()) + ".");
+                    survey
+                        .first_sealed_user
+                        .get_or_insert_with(|| name(&record.user));
+                }
+            }
+        }
+        for token in &record.tokens {
+            match Hotp::open(key, &record.user, token) {
+                Ok(_) => survey.opened += 1,
+                Err(why) => {
+                    let label = shown(token.label.get());
+                    survey
+                        .sealed
+                        .add(format!("{} (token {label})", name(&record.user)));
                     survey
                         .first_sealed
                         .get_or_insert_with(|| shown(&why.to_string()) + ".");
@@ -276,6 +328,15 @@ impl Surveyor<'_> {
             .any(|app| state.is_ahead_of(seconds, window, &app.id))
         {
             survey.ahead.add(name(user));
+        }
+        for entry in record.map_or(&[][..], |record| &record.tokens) {
+            let standing = token::standing(entry, Some(&state));
+            if matches!(standing, Standing::CounterUnknown | Standing::OutOfStep) {
+                let (label, words) = (shown(entry.label.get()), standing.words());
+                survey
+                    .out_of_step
+                    .add_with(&name(user), &format!("{label}: {words}"));
+            }
         }
         if let Some(set) = record.and_then(|record| record.recovery.as_ref()) {
             let left = state.codes_left(set);

@@ -40,6 +40,12 @@ impl Trial {
             "5d1c8a1a5c8f4f7e9f5b7c6a1d2e3f40\n",
             0o444,
         );
+        let code = format!(
+            "version = 1\nusers = [\"root\"]\nservices = [\"sshd\"]\nttys = [\"null\"]\n\
+             generated = 2026-11-20T09:00:00Z\nsalt = \"{0}\"\nhash = \"{0}{0}\"\n",
+            "00112233445566778899aabbccddeeff"
+        );
+        write(&at("emergency.toml"), &code, 0o600);
         let key = SealingKey::generate().unwrap();
         write(&at("seal.key"), &key.to_file_text(), 0o600);
         for name in ["store", "pam.d", "security"] {
@@ -105,6 +111,7 @@ impl Trial {
             digits: Digits::parse(6).unwrap(),
             period: Period::parse(30_u16).unwrap(),
             enrolled: datetime(0),
+            disabled: false,
         }];
         change(&mut record);
         let written = self
@@ -198,6 +205,7 @@ fn a_host_in_order_is_ok_line_by_line() {
         "config",
         "store",
         "paths.store",
+        "paths.emergency",
         "filesystem",
         "space",
         "seal.key",
@@ -208,6 +216,7 @@ fn a_host_in_order_is_ok_line_by_line() {
         "accounts",
         "users",
         "states",
+        "emergency",
         "delivery",
         "clock.sync",
         "clock.time",
@@ -235,21 +244,6 @@ fn a_wrong_configuration_is_named_by_line_and_the_rest_goes_on() {
     fs::remove_file(trial.at("mfa.toml")).unwrap();
     let hint = trial.expect("config", Status::Fail, "does not exist");
     assert!(hint.contains("init`"), "{hint}");
-}
-
-#[test]
-fn keys_of_later_releases_are_a_warning() {
-    let trial = Trial::new();
-    trial.edit(
-        "mfa.toml",
-        "version = 1",
-        "version = 1\n[passphrase]\nmin_length = 14",
-    );
-    trial.expect(
-        "config.later",
-        Status::Warn,
-        "not in this release, so without effect: [passphrase]",
-    );
 }
 
 #[test]
@@ -351,7 +345,11 @@ fn who_can_log_in_and_who_not_is_told() {
     trial.add("games", |record| record.devices.clear());
     trial.expect("users", Status::Ok, "1 user is asked for a code; suspended: bin; not approved: daemon; not assigned to this host: games.");
     trial.add("mail", |record| record.apps.clear());
-    let hint = trial.expect("users", Status::Warn, "without an app: mail");
+    let hint = trial.expect(
+        "users",
+        Status::Warn,
+        "without an app or token in use: mail",
+    );
     assert!(hint.contains("app enroll mail`"), "{hint}");
 }
 
@@ -850,4 +848,61 @@ fn a_trial_message_goes_to_whom_it_was_asked_for() {
         Status::Fail,
         "No trial message was sent to daemon.",
     );
+}
+
+#[test]
+fn tokens_that_are_out_of_step_and_secrets_that_do_not_open_are_told() {
+    let trial = Trial::new();
+    let id = AppId::parse("000000aa").unwrap();
+    let key = &trial.key;
+    let token = |user: &str| mfa_core::record::Token {
+        secret: key
+            .seal(user, &mfa_core::record::Token::seal_purpose(&id), &[7; 20])
+            .unwrap(),
+        id: id.clone(),
+        label: Label::parse("key ring").unwrap(),
+        digits: Digits::parse(6).unwrap(),
+        counter: 0,
+        enrolled: datetime(0),
+        disabled: false,
+    };
+    for (name, standing) in [("bin", 0), ("daemon", 1), ("games", 2)] {
+        trial.add(name, |record| {
+            record.apps.clear();
+            record.methods = vec![Method::Token];
+            record.tokens = vec![token(name)];
+        });
+        let user = UserName::parse(name).unwrap();
+        trial
+            .store
+            .transaction(Subject::User(&user), &mut |_, state| {
+                if standing > 0 {
+                    state.raise_token(&id, 5);
+                }
+                if standing > 1 {
+                    state.resync = state.tokens.first().cloned();
+                }
+            })
+            .unwrap();
+    }
+    // All of them are asked, and have nothing to enrol.
+    trial.expect("users", Status::Ok, "4 users are asked for a code");
+    trial.expect("seal.secrets", Status::Ok, "apps and tokens open (4)");
+    let hint = trial.expect(
+        "users.tokens",
+        Status::Warn,
+        "bin (key ring: counter unknown) and games (key ring: out of step).",
+    );
+    assert!(hint.contains("token resync bin`"), "{hint}");
+    trial.add("mail", |record| {
+        record.apps[0].disabled = true;
+        record.tokens = vec![token("games")];
+        record.tokens[0].disabled = true;
+    });
+    trial.expect(
+        "users",
+        Status::Warn,
+        "without an app or token in use: mail",
+    );
+    trial.expect("seal.secrets", Status::Fail, "mail (token key ring)");
 }

@@ -73,6 +73,9 @@ pub(super) fn run(context: &Context<'_>, arguments: &UserAddArgs) -> Result<Repl
     if record.methods.contains(&Method::App) {
         lines.push(format!("Next: mfa-admin app enroll {name}"));
     }
+    if record.methods.contains(&Method::Token) {
+        lines.push(format!("Next: mfa-admin token add {name} --hotp"));
+    }
     Ok(Reply::done(document, lines.join("\n")))
 }
 
@@ -179,7 +182,7 @@ pub(super) fn check_methods(
     }
     let channels = Channels::of(config);
     for method in &record.methods {
-        if *method != Method::App && !channels.has(*method) {
+        if method.is_sent() && !channels.has(*method) {
             context.output.warn(&format!(
                 "the method {} does not count on this host, which sends nothing that way: it needs {}",
                 method.as_str(),

@@ -18,6 +18,7 @@ use crate::error::Failure;
 use crate::output::{Reply, cut, shown, table, wrap};
 use crate::record_view::{self, duration, methods, moment};
 use crate::recovery::Remaining;
+use crate::token;
 
 /// How many failures stand against a user, and whether they are too many now.
 fn standing(context: &Context<'_>, house: &House, state: &LoginState) -> (LoginState, Verdict) {
@@ -48,6 +49,14 @@ pub(super) fn show(context: &Context<'_>, name: &str) -> Result<Reply, Failure> 
     let recovery = recovery.map(|(set, (state, _))| Remaining::in_state(state, set, &house.config));
     let mut document = json!({ "user": record_view::record(&record, here) });
     if let Some(keys) = document.as_object_mut() {
+        let known = state.as_ref().map(|(state, _)| state);
+        if let Some(user) = keys.get_mut("user").and_then(Value::as_object_mut) {
+            user.insert("apps".to_owned(), record_view::apps(&record, known));
+            user.insert("tokens".to_owned(), token::documents(&record, known));
+        }
+        let bypass = record.bypass.as_ref();
+        let view = bypass.map(|open| crate::bypass::view(open, known, context.unix_seconds()));
+        keys.insert("bypass".to_owned(), json!(view));
         let state = state_document(state.as_ref(), codes.as_ref(), recovery.as_ref());
         keys.insert("state".to_owned(), state);
     }
@@ -55,7 +64,7 @@ pub(super) fn show(context: &Context<'_>, name: &str) -> Result<Reply, Failure> 
         &record,
         here,
         (state.as_ref(), recovery.as_ref()),
-        &house.config,
+        (&house.config, context.unix_seconds()),
     );
     if let Some(codes) = codes.filter(|codes| codes.are_of_interest(&house.config)) {
         lines.push("Codes sent", &codes.text());
@@ -201,7 +210,7 @@ fn record_lines(
     record: &UserRecord,
     here: Option<DeviceId>,
     (state, recovery): (Option<&(LoginState, Verdict)>, Option<&Remaining>),
-    config: &Config,
+    (config, now): (&Config, u64),
 ) -> Lines {
     let mut lines = Lines::default();
     lines.push("User", &shown(record.user.as_str()));
@@ -222,7 +231,14 @@ fn record_lines(
     }
     push_devices(&mut lines, record, here, config);
     push_apps(&mut lines, record, state.map(|(state, _)| state));
+    push_tokens(&mut lines, record, state.map(|(state, _)| state));
     lines.push("Recovery", &recovery_line(record, recovery));
+    if let Some(kept) = &record.passphrase {
+        lines.push("Passphrase", &crate::passphrase::line(kept, config));
+    }
+    if let Some(bypass) = &record.bypass {
+        lines.push("Bypass", &crate::bypass::words(bypass, now));
+    }
     push_logins(&mut lines, state);
     lines
 }
@@ -257,13 +273,29 @@ fn push_apps(lines: &mut Lines, record: &UserRecord, state: Option<&LoginState>)
         });
         let label = shown(app.label.get());
         let (hash, digits, period) = (app.algorithm.as_str(), &app.digits, &app.period);
+        let standing = if app.disabled { ", disabled" } else { "" };
         lines.push(
             "Apps",
-            &format!("{label}: {hash}, {digits} digits, {period} s, {used}"),
+            &format!("{label}: {hash}, {digits} digits, {period} s, {used}{standing}"),
         );
     }
-    if record.apps.is_empty() {
+    if record.apps.is_empty() && record.tokens.is_empty() {
         lines.push("Apps", "none; `mfa-admin app enroll` makes one");
+    }
+}
+
+fn push_tokens(lines: &mut Lines, record: &UserRecord, state: Option<&LoginState>) {
+    for token in &record.tokens {
+        let last = record_view::token_last_used(token, state);
+        let used = last.map_or("never used".to_owned(), |at| {
+            format!("last used {}", moment(&at))
+        });
+        let label = shown(token.label.get());
+        let standing = token::standing(token, state).words();
+        lines.push(
+            "Tokens",
+            &format!("{label}: {} digits, {used}, {standing}", token.digits),
+        );
     }
 }
 

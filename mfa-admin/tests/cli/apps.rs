@@ -336,6 +336,22 @@ fn a_secret_is_shown_again_and_says_so_in_the_audit() {
             .is_ascii()
     );
     host.run("app reveal daemon tablet").expect(3);
+    // A picture, as at the enrolment: a scanner reads what is shown beside it.
+    let picture = host.path("again.png");
+    let line = format!("app reveal daemon phone --qr-file {}", picture.display());
+    let (run, lines) = host.run_logged(&line, "");
+    let said = run.expect(0).out;
+    assert!(lines[0].contains("id=MFA-3012"), "{lines:?}");
+    let output = std::process::Command::new("zbarimg")
+        .args(["-q", "--raw"])
+        .arg(&picture)
+        .output()
+        .expect("zbarimg is missing: apt-get install zbar-tools (tests/packages.sh does)");
+    let scanned = String::from_utf8(output.stdout).unwrap();
+    assert!(scanned.starts_with("otpauth://totp/") && scanned.contains(SECRET));
+    assert!(said.contains(scanned.trim()), "{said}");
+    // It replaces nothing.
+    host.run(&line).expect(1);
 }
 
 #[test]

@@ -54,6 +54,7 @@ fn at_sshd<T>(
         tty: None,
         remote_user: None,
         nullok: false,
+        passphrase: false,
         log_unknown_names: false,
         caller: Caller { uid: 0, euid: 0 },
     };

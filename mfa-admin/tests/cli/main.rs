@@ -8,17 +8,21 @@
 )] // a test may
 
 mod apps;
+mod bypass;
 mod codes;
 mod courier;
 mod credentials;
 mod delivery;
 mod devices;
+mod emergency;
 mod explaining;
 mod host;
 mod initialising;
 mod interface;
 mod notices;
+mod passphrases;
 mod recovery;
 mod seal;
 mod states;
+mod tokens;
 mod users;

@@ -15,6 +15,8 @@ fn every_change_to_a_user_is_told_once_with_what_it_was_and_by_whom() {
             "",
         ),
         ("app reveal daemon tablet", "app_revealed", "tablet", ""),
+        ("app disable daemon tablet", "app_disabled", "tablet", ""),
+        ("app enable daemon tablet", "app_enabled", "tablet", ""),
         (
             "app remove daemon tablet --yes",
             "app_removed",

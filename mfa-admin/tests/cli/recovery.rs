@@ -375,7 +375,7 @@ fn explain_says_what_a_recovery_code_would_do() {
     // Whom no code lets in is not ready.
     let doctor = words(&host.run("doctor").out);
     assert!(
-        doctor.contains("0 users are asked for a code; without an app: daemon"),
+        doctor.contains("0 users are asked for a code; without an app or token in use: daemon"),
         "{doctor}"
     );
 }

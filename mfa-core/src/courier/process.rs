@@ -1,7 +1,7 @@
 //! A courier that is at work: a process of its own, started without anything of this one's, and gone when the
 //! login is over.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fmt;
 use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -16,6 +16,7 @@ use nix::unistd::Pid;
 use super::{Courier, Document, Kind, Report, SpoolError, spool};
 use crate::config::Config;
 use crate::critical::CriticalSection;
+use crate::passphrase::{Judge, Opinion, PATIENCE, Question, UNFIT};
 use crate::program;
 use crate::record::Method;
 use crate::secure_file::{FileError, Owner, folder_of};
@@ -99,14 +100,14 @@ impl Process {
         Some(report.unwrap_or_else(ended))
     }
 
-    fn spawn(&self, document: &Document) -> Result<Running, StartError> {
+    fn spawn(&self, verb: &CStr, (method, is_told): (Method, bool)) -> Result<Running, StartError> {
         let (folder, name) = folder_of(&self.program, self.owner).map_err(StartError::Program)?;
         folder.check_program(&name).map_err(StartError::Program)?;
         let fail = |error: std::io::Error| StartError::System(error.to_string());
         let (socket, theirs) = UnixStream::pair().map_err(fail)?;
         socket.set_nonblocking(true).map_err(fail)?;
         let pid = self
-            .exec(&theirs)
+            .exec(&theirs, verb)
             .map_err(|errno| StartError::System(errno.desc().to_owned()))?;
         Ok(Running {
             pid,
@@ -114,15 +115,15 @@ impl Process {
             answer: Vec::new(),
             has_told: false,
             is_reaped: false,
-            method: document.channel,
-            is_told: document.kind != Kind::Nothing,
+            method,
+            is_told,
         })
     }
 
-    fn exec(&self, socket: &UnixStream) -> Result<Pid, Errno> {
+    fn exec(&self, socket: &UnixStream, verb: &CStr) -> Result<Pid, Errno> {
         let config = CString::new(self.config_path.as_os_str().as_bytes());
         let config = config.map_err(|_| Errno::EINVAL)?;
-        let arguments = [c"send", c"--config", config.as_c_str()];
+        let arguments = [verb, c"--config", config.as_c_str()];
         program::start(&self.program, &arguments, socket, None)
     }
 }
@@ -132,7 +133,8 @@ impl Courier for Process {
         let fail = |errno: Errno| StartError::System(errno.desc().to_owned());
         // What is started here must not be the caller's to stop, until it has become somebody else.
         let section = CriticalSection::enter().map_err(fail)?;
-        let started = self.spawn(document).and_then(|mut running| {
+        let whose = (document.channel, document.kind != Kind::Nothing);
+        let started = self.spawn(c"send", whose).and_then(|mut running| {
             let sent = running.hand_over(document.to_json().as_bytes());
             if sent.is_ok() {
                 self.running.push(running);
@@ -176,6 +178,36 @@ impl Courier for Process {
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.finish();
+    }
+}
+
+impl Judge for Process {
+    /// Asks `mfa-courier passphrase`, which answers in a line and ends.
+    fn judge(&mut self, question: &Question<'_>) -> Opinion {
+        let asked = CriticalSection::enter()
+            .map_err(|errno| errno.desc().to_owned())
+            .and_then(|_section| {
+                let mut running = self
+                    .spawn(c"passphrase", (Method::Email, true))
+                    .map_err(|error| error.to_string())?;
+                let sent = running.hand_over(question.to_text().as_bytes());
+                if sent.is_ok() {
+                    running.wait(PATIENCE);
+                }
+                let report = running.report();
+                running.end();
+                sent.map_err(|errno| errno.desc().to_owned())?;
+                report.ok_or_else(|| "the courier did not answer in time".to_owned())
+            });
+        match asked {
+            Ok(report) if report.is_accepted => Opinion::Fit,
+            Ok(report) if report.reason == UNFIT => {
+                // It has no channel.
+                Opinion::Unfit(report.detail.trim_start_matches("-: ").to_owned())
+            }
+            Ok(report) => Opinion::None(format!("{} {}", report.reason, report.detail)),
+            Err(why) => Opinion::None(why),
+        }
     }
 }
 

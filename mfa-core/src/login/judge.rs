@@ -1,7 +1,7 @@
 //! What an answer comes to, on the record and the state as they are under the lock, whatever was true when the
 //! prompt was shown. Every answer costs the same, whoever gives it.
 
-use super::Setting;
+use super::{Setting, token};
 use crate::clock::Clock;
 use crate::courier::{self, Document, Kind};
 use crate::host;
@@ -19,14 +19,19 @@ use crate::throttle::{self, Consequence, Limits, Verdict};
 pub(super) enum Judgement {
     Accepted {
         method: Method,
-        /// The label of the app; empty for other methods.
+        /// The label of the app or token; empty for other methods.
         app: String,
+        /// Two codes in a row have brought the token back into step.
+        was_out_of_step: bool,
     },
     Wrong {
         method: Method,
+        /// The app or token whose code it is all the same, and why it does not let in, in a word.
+        known: Option<(String, &'static str)>,
         consequence: Consequence,
     },
     Replayed {
+        method: Method,
         app: String,
         consequence: Consequence,
     },
@@ -66,12 +71,14 @@ pub(super) fn standing<'a>(
     record: Option<&'a UserRecord>,
 ) -> Standing<'a> {
     let (config, channels) = (setting.config, setting.channels);
-    let decision = policy::decide(config, channels, request, record, setting.device);
+    let decision = policy::decide_asked(config, channels, request, record, setting.device);
     match (decision, record) {
         (Decision::Challenge(methods), Some(record)) => Ok((record, methods)),
         (Decision::Deny(reason), _) => Err(reason),
         // Who would now be let by was asked when the prompt was shown, and lost the record since.
-        (Decision::Skip(_) | Decision::Challenge(_), _) => Err(DenyReason::NotEnrolled),
+        (Decision::Skip(_) | Decision::Passphrase(_) | Decision::Challenge(_), _) => {
+            Err(DenyReason::NotEnrolled)
+        }
     }
 }
 
@@ -100,18 +107,27 @@ pub(super) fn judge(
         Ok(standing) => standing,
         Err(reason) => {
             spend_like_an_app(setting, code, seconds);
+            token::spend(setting, code);
             return Judgement::Denied(reason);
         }
     };
     if verdict != Verdict::Evaluate {
         spend_like_an_app(setting, code, seconds);
+        token::spend(setting, code);
         return Judgement::Held(verdict);
     }
-    let found = if methods.contains(&Method::App) {
+    let found = if record.methods.contains(&Method::App) && !record.apps.is_empty() {
         find(setting, record, state, code, seconds)
     } else {
         spend_like_an_app(setting, code, seconds);
-        Found::Nothing
+        Found::NotAsked
+    };
+    // Of two codes in a row the second one comes next, or they are none.
+    let expected = state.resync.take();
+    let of_token = match found {
+        // Who is let in may be let in sooner.
+        Found::Right { .. } => token::Found::NotAsked,
+        _ => token::find(setting, record, state, expected.as_ref(), code),
     };
     if let Some(sent) = sent_by.filter(|sent| methods.contains(&sent.method)) {
         // Right or too late: it is not looked at again.
@@ -122,6 +138,7 @@ pub(super) fn judge(
             return Judgement::Accepted {
                 method: sent.method,
                 app: String::new(),
+                was_out_of_step: false,
             };
         }
         return Judgement::Expired {
@@ -129,7 +146,15 @@ pub(super) fn judge(
             consequence: throttle::charge(&mut state.codes, state.clock.elapsed_ms, &limits),
         };
     }
-    let awaits_sent_code = state.sent.is_some();
+    let is_guess_at_more = state.sent.is_some() || of_token.was_asked();
+    let found = match (found, of_token) {
+        (Found::NotAsked, token::Found::NoSecretOpens(error)) => Found::NoSecretOpens(error),
+        (found @ (Found::Right { .. } | Found::Used { .. }), _) => found,
+        (found, of_token) => match of_token.settle(state, request, seconds, &limits) {
+            Some(judgement) => return judgement,
+            None => found,
+        },
+    };
     let mut charge = || throttle::charge(&mut state.codes, state.clock.elapsed_ms, &limits);
     match found {
         Found::Right { app, step } => {
@@ -139,19 +164,29 @@ pub(super) fn judge(
             Judgement::Accepted {
                 method: Method::App,
                 app: app.label.to_string(),
+                was_out_of_step: false,
             }
         }
         Found::Used { app } => Judgement::Replayed {
+            method: Method::App,
             app: app.label.to_string(),
             consequence: charge(),
         },
-        // Whatever is the matter with the apps: it was a guess at the code that was sent as well.
-        Found::ClockRollback if !awaits_sent_code => Judgement::ClockRollback,
-        Found::NoSecretOpens(error) if !awaits_sent_code => Judgement::NoSecretOpens(error),
-        Found::Nothing | Found::ClockRollback | Found::NoSecretOpens(_) => Judgement::Wrong {
-            method: methods.first().copied().unwrap_or(Method::App),
+        Found::Disabled { app } => Judgement::Wrong {
+            method: Method::App,
+            known: Some((app.label.to_string(), "disabled")),
             consequence: charge(),
         },
+        // Whatever is the matter with the apps: it was a guess at the code that was sent, or at a token's, as well.
+        Found::ClockRollback if !is_guess_at_more => Judgement::ClockRollback,
+        Found::NoSecretOpens(error) if !is_guess_at_more => Judgement::NoSecretOpens(error),
+        Found::Nothing | Found::NotAsked | Found::ClockRollback | Found::NoSecretOpens(_) => {
+            Judgement::Wrong {
+                method: methods.first().copied().unwrap_or(Method::App),
+                known: None,
+                consequence: charge(),
+            }
+        }
     }
 }
 
@@ -205,7 +240,7 @@ pub(super) fn judge_wish(
     let seconds = now.unix_seconds();
     let verdict = throttle::admit(&state.codes, state.now(), &Limits::from(config));
     let standing = standing(setting, request, record);
-    let sends = |method: &Method| *method != Method::App && wanted.is_none_or(|w| w == *method);
+    let sends = |method: &Method| method.is_sent() && wanted.is_none_or(|w| w == *method);
     let chosen = standing.as_ref().ok().and_then(|(record, methods)| {
         let method = methods.iter().copied().find(sends)?;
         Some((method, record.address_for(method)?))
@@ -275,9 +310,20 @@ pub(super) fn nothing_to_send(seconds: u64) -> Document {
 
 /// What a code is among a user's apps.
 enum Found<'a> {
-    Right { app: &'a App, step: u64 },
-    Used { app: &'a App },
+    Right {
+        app: &'a App,
+        step: u64,
+    },
+    Used {
+        app: &'a App,
+    },
+    /// The code of an app that is disabled.
+    Disabled {
+        app: &'a App,
+    },
     Nothing,
+    /// No app was asked.
+    NotAsked,
     ClockRollback,
     NoSecretOpens(String),
 }
@@ -291,18 +337,24 @@ fn find<'a>(
     seconds: u64,
 ) -> Found<'a> {
     let window = setting.config.app.window.get();
-    let (mut right, mut used, mut trouble) = (None, None, None);
+    let (mut right, mut used, mut disabled, mut trouble) = (None, None, None, None);
     let (mut has_asked, mut is_behind) = (false, false);
     for app in &record.apps {
         let authenticator = match Authenticator::open(setting.key, &record.user, app, window) {
             Ok(authenticator) => authenticator,
             Err(error) => {
-                trouble = Some(error.to_string());
+                if !app.disabled {
+                    trouble = Some(error.to_string());
+                }
                 continue;
             }
         };
         let last = state.last_step(&app.id);
         let matching = authenticator.matching_step(code, seconds);
+        if app.disabled {
+            disabled = disabled.or(matching.map(|_| app));
+            continue;
+        }
         if state.is_ahead_of(seconds, window, &app.id) {
             is_behind = true;
             continue;
@@ -320,10 +372,13 @@ fn find<'a>(
         // Used for one app is used: two apps can have one secret.
         (_, Some(app), _) => Found::Used { app },
         (Some((app, step)), None, _) => Found::Right { app, step },
+        (None, None, _) if disabled.is_some() => {
+            disabled.map_or(Found::Nothing, |app| Found::Disabled { app })
+        }
         (None, None, _) if has_asked => Found::Nothing,
         (None, None, _) if is_behind => Found::ClockRollback,
         (None, None, Some(error)) => Found::NoSecretOpens(error),
-        (None, None, None) => Found::Nothing,
+        (None, None, None) => Found::NotAsked,
     }
 }
 

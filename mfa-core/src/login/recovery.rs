@@ -2,7 +2,8 @@
 //! where app codes are locked.
 
 use super::judge::{spend_like_a_code, standing};
-use super::{Login, Noticed, Reply, Setting, event_of, event_while_held, log_store_error};
+use super::passphrase::judge_beside;
+use super::{Login, Noticed, Reply, Setting, event_while_held, log_store_error};
 use crate::audit::{Entry, Event};
 use crate::clock::Clock;
 use crate::notice::{self, Notices};
@@ -112,24 +113,51 @@ impl Login<'_, '_> {
     ) -> Result<(), Noticed> {
         let mut judgement = None;
         let mut is_of_another_set = None;
+        let mut has_expired = false;
         let (setting, request, clock) = (self.setting, self.request, self.ports.clock);
         let login = self.trail.login().to_owned();
         let known = self
             .record
             .as_ref()
             .and_then(|record| record.recovery.as_ref());
+        let beside = &mut self.beside;
         let result = self.ports.store.transaction(subject, &mut |record, state| {
-            let judged = judge(setting, request, clock, (record, state), hashed, &login);
+            let judge = |state: &mut _| {
+                judge(
+                    setting,
+                    request,
+                    clock,
+                    (record, &mut *state),
+                    hashed,
+                    &login,
+                )
+            };
+            let is_evaluated =
+                |judged: &_| !matches!(judged, Judgement::Denied(_) | Judgement::Held(_));
+            let judged = judge_beside(
+                beside.as_mut(),
+                (setting, record, state),
+                |state| &mut state.recovery,
+                judge,
+                is_evaluated,
+            );
             judgement = Some(judged);
             let set = record.and_then(|record| record.recovery.as_ref());
             is_of_another_set = (set != known).then(|| set.cloned());
+            let bypass = record.and_then(|record| record.bypass.as_ref());
+            has_expired = crate::bypass::expire(bypass, state, clock.now().unix_seconds());
         });
+        if has_expired && result.is_ok() {
+            self.tell_of_expiry();
+        }
         // The next answer is hashed for the set that there is now.
         if let (Some(set), Some(record)) = (is_of_another_set, &mut self.record) {
             record.recovery = set;
         }
-        let Some(judgement) = self.judged(result, judgement, attempt) else {
-            return Err(None);
+        let judgement = match self.judged(result, judgement, attempt) {
+            Some(Ok(judgement)) => judgement,
+            Some(Err(wrong)) => return Err(self.report_passphrase(&wrong, attempt)),
+            None => return Err(None),
         };
         let left = self.report_recovery(&judgement, attempt)?;
         let is_told = self.tell_of_recovery(left);
@@ -178,11 +206,7 @@ impl Login<'_, '_> {
                 self.log(Event::Replayed, &by_recovery);
                 Some(self.report_consequence(Event::Replayed, *consequence, &by_recovery))
             }
-            Judgement::Denied(reason) => {
-                let event = event_of(*reason);
-                self.log(event, &entry);
-                Some(event)
-            }
+            Judgement::Denied(reason) => Some(self.report_denied(*reason, &entry)),
             Judgement::Held(verdict) => {
                 let event = event_while_held(*verdict);
                 self.log(event, &by_recovery);

@@ -1,7 +1,11 @@
 //! Scripted logins: a person who answers from a list and complains when it is not used up, a clock that is
 //! set, a store in memory. The codes are those of RFC 6238, appendix B.
 
+mod bypass;
+mod emergency;
+mod passphrase;
 mod recovery;
+mod token;
 
 use super::*;
 use std::cell::{Cell, RefCell};
@@ -10,7 +14,9 @@ use std::collections::VecDeque;
 use crate::clock::{BootId, Moment};
 use crate::courier::{Kind, SpoolError, StartError};
 use crate::device::AssignedDevice;
-use crate::record::{Algorithm, App, AppId, Device, Digits, Label, Period, datetime};
+use crate::record::{
+    Algorithm, App, AppId, Device, Digits, KeptPassphrase, Label, Period, datetime,
+};
 use crate::request::{Account, Caller, RemoteHost, UserName};
 use crate::secure_file::{FileError, Problem};
 use crate::state::LoginState;
@@ -29,6 +35,7 @@ struct Shelf {
     record_error: RefCell<Option<StoreError>>,
     transaction_error: RefCell<Option<StoreError>>,
     transactions: RefCell<Vec<&'static str>>,
+    change_error: RefCell<Option<StoreError>>,
 }
 
 impl Store for Shelf {
@@ -63,6 +70,23 @@ impl Store for Shelf {
         }
         *self.state.borrow_mut() = changed;
         Ok(())
+    }
+
+    fn change_passphrase(
+        &self,
+        _: &UserName,
+        edit: &mut dyn FnMut(&UserRecord) -> Option<KeptPassphrase>,
+    ) -> Result<bool, StoreError> {
+        if let Some(error) = self.change_error.borrow().clone() {
+            return Err(error);
+        }
+        let mut record = self.record.borrow_mut();
+        let Some(record) = record.as_mut() else {
+            return Ok(false);
+        };
+        let changed = edit(record);
+        record.passphrase = changed.clone().or(record.passphrase.take());
+        Ok(changed.is_some())
     }
 }
 
@@ -208,6 +232,7 @@ fn app(key: &SealingKey, id: &str, label: &str, secret: &[u8]) -> App {
         digits: Digits::parse(6).unwrap(),
         period: Period::parse(30_u16).unwrap(),
         enrolled: datetime(0),
+        disabled: false,
     }
 }
 
@@ -233,6 +258,7 @@ fn scene() -> Scene {
         tty: Some("ssh".to_owned()),
         remote_user: None,
         nullok: false,
+        passphrase: false,
         log_unknown_names: false,
         caller: Caller { uid: 0, euid: 0 },
     };

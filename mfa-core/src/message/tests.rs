@@ -772,8 +772,8 @@ fn every_event_that_people_are_told_of_has_words() {
         }
     }
     let mut document = change();
-    "passphrase_set".clone_into(&mut document.event);
-    assert_eq!(Field::Event.value(&document, true), "passphrase set");
+    "something_new".clone_into(&mut document.event);
+    assert_eq!(Field::Event.value(&document, true), "something new");
 }
 
 #[test]

@@ -28,7 +28,7 @@ const HEADER_SIZE: usize = 20;
 const CHECKSUM_SIZE: usize = 32;
 const MAGIC: &[u8; 4] = b"MFAS";
 const FORMAT: u32 = 1;
-const FIRST_PAUSE: Duration = Duration::from_micros(100);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_micros(100);
 
 /// Why a block can't be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -251,7 +251,7 @@ impl Block {
 
 /// Tries for the lock in growing steps: a transaction takes a tenth of a millisecond. `Ok(Err(fd))`: it
 /// was held to the end of the patience.
-fn lock(
+pub(super) fn lock(
     mut fd: OwnedFd,
     patience: Duration,
     waited: &mut Duration,

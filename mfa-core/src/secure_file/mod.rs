@@ -4,6 +4,7 @@
 
 mod block;
 mod drop_box;
+mod held;
 mod lock;
 
 use std::collections::VecDeque;
@@ -20,6 +21,7 @@ use zeroize::Zeroizing;
 
 pub use block::{BLOCK_SIZE, Block, BlockError, MAX_PAYLOAD};
 pub use drop_box::DropBox;
+pub use held::Held;
 pub use lock::Locked;
 
 /// Nothing that we keep is larger.
@@ -359,6 +361,17 @@ impl Folder {
             return Err(too_large());
         }
         Ok(bytes)
+    }
+
+    /// Opens a file to be read piece by piece, by whoever gives up being its owner before that. How much is in it is
+    /// the reader's to bound.
+    ///
+    /// # Errors
+    ///
+    /// It is missing or can't be trusted.
+    pub fn open_to_read(&self, name: &str, privacy: Privacy) -> Result<std::fs::File, FileError> {
+        let (fd, _) = self.open_file(name, OFlag::O_RDONLY, privacy)?;
+        Ok(fd.into())
     }
 
     /// Reads the first bytes of a file.

@@ -15,13 +15,14 @@ pub struct StateView {
     pub has_bad_slot: bool,
 }
 
-/// What became of the marks of used recovery codes in a state that was made anew.
+/// What became of the marks of used recovery codes, and of the counters of tokens, in a state that was made anew.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UsedMarks {
     /// They are as they were.
     Kept,
-    /// Nobody can tell what they were: every code of the user's set counts as used.
+    /// Nobody can tell what they were: every code of the user's set counts as used, and no token is in use until it is
+    /// resynchronised.
     Lost,
 }
 
@@ -76,10 +77,16 @@ impl FileStore {
         }
         let text = self.to_readable_text(user, &record)?;
         self.create_state(user, &state)?;
-        self.users
-            .replace(&name, &temporary_name(user), 0o600, text.as_bytes())
-            .map_err(StoreError::from)?;
+        self.write_record(user, &text)?;
         Ok(answer)
+    }
+
+    /// Puts a record in the place of the one that is there. The caller holds the lock on the folder.
+    pub(super) fn write_record(&self, user: &UserName, text: &str) -> Result<(), StoreError> {
+        let (name, temporary) = (record_name(user), temporary_name(user));
+        Ok(self
+            .users
+            .replace(&name, &temporary, 0o600, text.as_bytes())?)
     }
 
     /// The record's text, which the module would read back the same.
@@ -148,7 +155,8 @@ impl FileStore {
     }
 
     /// Makes a user's state anew, in place: what it said is forgotten, replays of the last minute included. Recovery
-    /// codes that were used stay so; where the state no longer tells which were, all of them count as used.
+    /// codes that were used stay so; where the state no longer tells which were, all of them count as used. Tokens stand
+    /// where they stood; where the state no longer tells where, none is in use until it is resynchronised.
     ///
     /// # Errors
     ///
@@ -164,12 +172,7 @@ impl FileStore {
                     let record = self.read_record(user)?.map(|read| read.record);
                     let state = LoginState::anew(record.as_ref());
                     self.create_state(user, &state)?;
-                    let has_codes = state.used.is_some();
-                    return Ok(if has_codes {
-                        UsedMarks::Lost
-                    } else {
-                        UsedMarks::Kept
-                    });
+                    return Ok(marks_of(record.as_ref()));
                 }
                 other => other?,
             };
@@ -177,12 +180,11 @@ impl FileStore {
             let mut marks = UsedMarks::Kept;
             if let Ok(read) = self.decode(&block, name) {
                 state.used = read.value.used;
+                state.tokens = read.value.tokens;
             } else {
                 let record = self.read_record(user)?.map(|read| read.record);
                 state = LoginState::anew(record.as_ref());
-                if state.used.is_some() {
-                    marks = UsedMarks::Lost;
-                }
+                marks = marks_of(record.as_ref());
             }
             block.reset(encode(&state)?.as_bytes())?;
             Ok(marks)
@@ -233,6 +235,16 @@ impl FileStore {
             Err(error) if error.problem == Problem::Missing => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// What becomes of the marks where nobody can tell what they were.
+fn marks_of(record: Option<&UserRecord>) -> UsedMarks {
+    let has_any = |record: &UserRecord| record.recovery.is_some() || !record.tokens.is_empty();
+    if record.is_some_and(has_any) {
+        UsedMarks::Lost
+    } else {
+        UsedMarks::Kept
     }
 }
 

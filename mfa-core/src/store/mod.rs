@@ -2,6 +2,7 @@
 //! ten users and with a million.
 
 mod admin;
+mod passphrase;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::critical;
 use crate::document::{DocumentError, Read};
-use crate::record::{ReadRecord, UserRecord};
+use crate::record::{KeptPassphrase, ReadRecord, UserRecord};
 use crate::request::UserName;
 use crate::secure_file::{Block, BlockError, FileError, Folder, Owner, Privacy, Problem};
 use crate::state::LoginState;
@@ -21,6 +22,9 @@ pub use admin::{StateView, UsedMarks};
 
 /// How long a login waits for another one of the same user.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a login waits for who changes a record: less than a person notices.
+const BRIEFLY: Duration = Duration::from_millis(500);
 
 /// A record for nobody, read in the place of one that is missing, so that this takes as long.
 const DECOY_RECORD: &str = include_str!("decoy.toml");
@@ -138,6 +142,19 @@ pub trait Store {
     ///
     /// State or record can't be read, trusted or written, or the state stays locked by another process.
     fn transaction(&self, subject: Subject<'_>, step: &mut Step<'_>) -> Result<(), StoreError>;
+
+    /// Puts another passphrase into a user's record, which is read again under the lock of those who change records;
+    /// `edit` says which, or that it is to stay. Whether it was changed. Nobody is waited for long: a record is
+    /// changed in a moment.
+    ///
+    /// # Errors
+    ///
+    /// The record can't be read, trusted or written, holds keys of a newer release, or somebody else keeps the lock.
+    fn change_passphrase(
+        &self,
+        user: &UserName,
+        edit: &mut dyn FnMut(&UserRecord) -> Option<KeptPassphrase>,
+    ) -> Result<bool, StoreError>;
 }
 
 /// The store on a file system.
@@ -343,6 +360,14 @@ impl Store for FileStore {
             Subject::User(user) => self.user_transaction(user, step),
             Subject::Decoy(index) => self.decoy_transaction(index, step),
         })
+    }
+
+    fn change_passphrase(
+        &self,
+        user: &UserName,
+        edit: &mut dyn FnMut(&UserRecord) -> Option<KeptPassphrase>,
+    ) -> Result<bool, StoreError> {
+        self.put_passphrase(user, BRIEFLY, edit)
     }
 }
 

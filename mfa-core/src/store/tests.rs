@@ -448,3 +448,46 @@ fn a_state_that_says_what_this_release_does_not_know_is_an_error_and_stays_as_it
     assert!(matches!(error, StoreError::NewerKeys(_)), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
+
+#[test]
+fn a_state_that_is_made_anew_or_lost_makes_no_used_code_of_a_token_good_again() {
+    use crate::record::{AppId, Digits, Label, Token, datetime};
+    let place = place();
+    place.add(&alice());
+    let token = Token {
+        id: AppId::parse("000000aa").unwrap(),
+        label: Label::parse("key ring").unwrap(),
+        secret: String::new(),
+        digits: Digits::parse(6).unwrap(),
+        counter: 0,
+        enrolled: datetime(0),
+        disabled: false,
+    };
+    place
+        .store
+        .change_record(&alice(), |record| {
+            let mut record = record.unwrap();
+            record.tokens = vec![token.clone()];
+            Ok::<_, StoreError>((Some(record), ()))
+        })
+        .unwrap();
+    let state = || place.store.state(&alice()).unwrap().unwrap().state;
+    place
+        .store
+        .transaction(Subject::User(&alice()), &mut |_, state| {
+            state.use_token(&token.id, 7, 1);
+            state.resync = state.tokens.first().cloned();
+        })
+        .unwrap();
+    assert_eq!(place.store.reset_state(&alice()), Ok(UsedMarks::Kept));
+    assert_eq!(state().token(&token.id).unwrap().next, 7);
+    assert_eq!(state().resync, None);
+    // Nobody can tell any more where it stood: it is in no state until it is resynchronised.
+    let path = place.dir.path().join("state/alice");
+    std::fs::write(&path, "").unwrap();
+    assert_eq!(place.store.reset_state(&alice()), Ok(UsedMarks::Lost));
+    assert_eq!(state().token(&token.id), None);
+    std::fs::remove_file(&path).unwrap();
+    place.charge(&alice()).unwrap();
+    assert_eq!(state().token(&token.id), None);
+}

@@ -54,7 +54,7 @@ impl ChannelName {
     /// Which one a document takes; none for a method that delivers nothing.
     pub(crate) fn of(document: &Document, config: &Config) -> Option<Self> {
         match document.channel {
-            Method::App => None,
+            Method::App | Method::Token => None,
             Method::Email => Some(match config.courier.email {
                 EmailBy::Smtp => Self::Smtp,
                 EmailBy::Sendmail => Self::Sendmail,

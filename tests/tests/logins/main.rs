@@ -14,6 +14,7 @@ mod console;
 mod examples;
 mod refusals;
 mod ssh;
+mod tokens;
 
 /// What a host without delivery asks.
 const CODE: &str = "Verification code: ";

@@ -53,6 +53,7 @@ fn add_others(host: &PamHost, others: usize, state: &[u8]) {
             digits: digits.clone(),
             period: period.clone(),
             enrolled: datetime(0),
+            disabled: false,
         });
         assert!(Shape::open(&key, &user, &record.apps[0], 1).is_ok());
         write(

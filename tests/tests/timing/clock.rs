@@ -280,7 +280,7 @@ fn the_time_of_a_refusal_is_measured_for_each_pair_of_kinds() {
         let on_disk = Bench::settle_below(disk.join("host").to_str().unwrap());
         let in_memory = Bench::settle_below("/run/pam_host");
         let mut told = vec![(
-            "logins timed, of each of 11 kinds".to_owned(),
+            "logins timed, of each of 12 kinds".to_owned(),
             turns.to_string(),
         )];
         let mut tell = |everybody: &[Timed], what: &str| {

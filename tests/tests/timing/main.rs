@@ -14,6 +14,7 @@
 )]
 
 mod clock;
+mod passphrases;
 mod people;
 mod programs;
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use mfa_tests::pam_host::{AUTH_ERR, DEVICE, PamHost, overwrite};
-use mfa_tests::{Authenticator, Host};
+use mfa_tests::{Authenticator, HardwareToken, Host};
 
 /// Everybody's name is as long, so that even the bytes on a wire can be compared.
 const PREFIX: &str = "person";
@@ -32,9 +32,11 @@ pub(crate) enum Kind {
     NoApp,
     /// Has an app and an address.
     Reachable,
+    /// Has a hardware token and no app: the code of the others' app is a wrong one.
+    Token,
 }
 
-pub(crate) const KINDS: [Kind; 11] = [
+pub(crate) const KINDS: [Kind; 12] = [
     Kind::WrongCode,
     Kind::NoRecord,
     Kind::UnknownToNss,
@@ -46,6 +48,7 @@ pub(crate) const KINDS: [Kind; 11] = [
     Kind::WrongDevice,
     Kind::NoApp,
     Kind::Reachable,
+    Kind::Token,
 ];
 
 impl Kind {
@@ -63,7 +66,7 @@ impl Kind {
     /// The line in the log that says why.
     pub(crate) fn event(self) -> &'static str {
         match self {
-            Self::WrongCode | Self::Reachable => "MFA-2101",
+            Self::WrongCode | Self::Reachable | Self::Token => "MFA-2101",
             Self::NoRecord | Self::UnknownToNss => "MFA-2106",
             Self::Unapproved => "MFA-2104",
             Self::Suspended => "MFA-2109",
@@ -75,7 +78,7 @@ impl Kind {
         }
     }
 
-    /// Whether a right code would let them in.
+    /// Whether a right code of the app would let them in.
     pub(crate) fn may_log_in(self) -> bool {
         matches!(self, Self::WrongCode | Self::Reachable)
     }
@@ -119,7 +122,7 @@ impl People {
         let host = &self.host;
         match kind {
             Kind::NoRecord | Kind::UnknownToNss => return,
-            Kind::NoApp => drop(
+            Kind::NoApp | Kind::Token => drop(
                 host.admin(&["user", "add", name, "--label", DEVICE])
                     .expect_success(),
             ),
@@ -159,6 +162,11 @@ impl People {
                 "MFA-2205",
             ),
             Kind::Throttled => self.fail(name, LIMITS, 5, "MFA-2101"),
+            Kind::Token => {
+                HardwareToken::new().add_to(host, name, "key ring");
+                let words = ["user", "set", name, "--methods", "token"];
+                host.admin(&words).expect_success();
+            }
             Kind::WrongCode | Kind::NoRecord | Kind::UnknownToNss | Kind::NoApp => {}
         }
     }

@@ -110,7 +110,7 @@ fn compare(people: &People, configurations: &[(&str, &str)]) -> usize {
 fn tell(name: &str, title: &str, compared: usize) {
     let counts = [
         (
-            "transcripts compared, 11 kinds of people",
+            "transcripts compared, 12 kinds of people",
             compared.to_string(),
         ),
         ("that differ from a wrong code's", "0".to_owned()),

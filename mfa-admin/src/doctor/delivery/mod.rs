@@ -102,7 +102,7 @@ fn by(config: &Config, method: Method) -> String {
             let program = courier.command.run.words().first();
             program.cloned().unwrap_or_default()
         }
-        (Method::App, ..) => String::new(),
+        (Method::App | Method::Token, ..) => String::new(),
     };
     shown(&way)
 }

@@ -50,6 +50,7 @@ pub(super) fn judge(service: &Service, places: &Places<'_>, report: &mut Report)
         auth,
         account,
         session: in_session,
+        passphrase: service.auth.iter().any(Entry::asks_for_a_passphrase),
     });
     report.checks.append(&mut judge.checks);
 }
@@ -159,7 +160,10 @@ impl Judge<'_> {
             for argument in &entry.arguments {
                 match argument.strip_prefix("conf=") {
                     Some(path) => config = path,
-                    None if matches!(argument.as_str(), "debug" | "nullok" | "audit") => {}
+                    None if matches!(
+                        argument.as_str(),
+                        "debug" | "nullok" | "audit" | "passphrase"
+                    ) => {}
                     None => self.warn(
                         "arguments",
                         &format!(
@@ -168,7 +172,7 @@ impl Judge<'_> {
                             shown(argument),
                             entry.place
                         ),
-                        "The arguments are conf=PATH, debug, nullok and audit.",
+                        "The arguments are conf=PATH, debug, nullok, passphrase and audit.",
                     ),
                 }
             }

@@ -63,7 +63,12 @@ pub(super) fn known(entry: &Entry, facility: Facility) -> Known {
     }
     if entry.is_mfa() {
         let answers: &[Code] = if account { &MFA_ACCOUNT } else { &MFA_AUTH };
-        return of(Role::Mfa, answers);
+        let mut known = of(Role::Mfa, answers);
+        // Nobody is skipped where the passphrase is asked for.
+        known
+            .answers
+            .retain(|code| account || *code != IGNORE || !entry.asks_for_a_passphrase());
+        return known;
     }
     let has = |argument: &str| entry.arguments.iter().any(|given| given == argument);
     match entry.module_name() {

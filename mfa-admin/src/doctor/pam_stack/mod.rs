@@ -60,6 +60,8 @@ pub(crate) enum FirstFactor {
     After,
     /// There is none, or a wrong one does not matter: a code is all that is asked.
     None,
+    /// Our module's own, the argument `passphrase`.
+    Passphrase,
 }
 
 /// What the other rooms of doctor want to know about a service.
@@ -73,6 +75,8 @@ pub(crate) struct ServiceSummary {
     pub(crate) account: Option<String>,
     /// Whether our module stands in session.
     pub(crate) session: bool,
+    /// Whether our module asks for a passphrase.
+    pub(crate) passphrase: bool,
 }
 
 /// The checks, and the services that reach our module.

@@ -76,6 +76,11 @@ impl Entry {
         self.module.rsplit('/').next().unwrap_or(&self.module)
     }
 
+    /// Whether this is a line of ours that asks for a passphrase before the code.
+    pub(super) fn asks_for_a_passphrase(&self) -> bool {
+        self.is_mfa() && self.arguments.iter().any(|given| given == "passphrase")
+    }
+
     /// Whether this line calls our module.
     pub(super) fn is_mfa(&self) -> bool {
         matches!(self.kind, Kind::Module | Kind::SilentModule) && is_mfa(&self.module)

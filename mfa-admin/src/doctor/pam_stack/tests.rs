@@ -118,6 +118,39 @@ fn key_and_code_is_good_for_sshd_and_nobody_else() {
 }
 
 #[test]
+fn a_passphrase_is_a_first_factor_of_its_own() {
+    let with = "[success=ok ignore=ignore default=die] pam_mfa.so passphrase";
+    let lines = format!("auth {with}\nauth required pam_permit.so");
+    for service in ["sshd", "login"] {
+        let host = auth_of(service, &lines);
+        assert_eq!(host.bad(), []);
+        let report = host.report();
+        let summary = report.service(service).unwrap();
+        let (_, factor) = summary.auth.clone().unwrap();
+        assert_eq!(
+            (factor, summary.passphrase),
+            (FirstFactor::Passphrase, true)
+        );
+    }
+    // Behind another one it is one more.
+    let after = format!("@include common-auth\n{lines}");
+    let report = auth_of("login", &after).report();
+    let (_, factor) = report.service("login").unwrap().auth.clone().unwrap();
+    assert_eq!(factor, FirstFactor::Before);
+    // A second line that does not ask for it is a way in with a code alone.
+    let both = format!("auth [success=1 default=ignore] pam_mfa.so\n{lines}");
+    assert_ne!(auth_of("login", &both).bad(), []);
+    // Where a refusal does not stop the login it helps nobody.
+    let soft = "auth optional pam_mfa.so passphrase\nauth required pam_permit.so";
+    assert!(
+        auth_of("login", soft)
+            .bad()
+            .iter()
+            .any(|(id, status)| { id == "pam.login.auth.refusal" && *status == Status::Fail })
+    );
+}
+
+#[test]
 fn root_needs_no_code_in_su_and_that_is_no_finding() {
     let lines = format!(
         "auth sufficient pam_rootok.so\n@include common-auth\nauth {MFA}\n\

@@ -59,7 +59,11 @@ impl Judge<'_> {
         self.refusals(&found, stack, Facility::Auth);
         self.lockout(&found, stack, Facility::Auth);
         self.skips(&found, stack, Facility::Auth);
-        let factor = first_factor(&found, &known, first);
+        let mut ours = stack.iter().filter(|entry| entry.is_mfa());
+        let factor = match first_factor(&found, &known, first) {
+            FirstFactor::None if ours.all(Entry::asks_for_a_passphrase) => FirstFactor::Passphrase,
+            factor => factor,
+        };
         self.first_factor(&place, factor, known.iter().any(is_factor));
         self.permit(stack, Facility::Auth);
         let worse = |check: &Check| check.status != Status::Ok;
@@ -69,6 +73,7 @@ impl Judge<'_> {
                 FirstFactor::BeforeButAskedAnyway => "after the first factor, right or wrong",
                 FirstFactor::After => "before the first factor",
                 FirstFactor::None => "and no password",
+                FirstFactor::Passphrase => "after a passphrase of its own",
             };
             self.ok(
                 "auth",
@@ -239,6 +244,10 @@ impl Judge<'_> {
         if found.incomplete || !lets_in(Mfa::Accepted) || lets_in(Mfa::Skipped) {
             return;
         }
+        let mut ours = stack.iter().filter(|entry| entry.is_mfa());
+        if facility == Facility::Auth && ours.all(Entry::asks_for_a_passphrase) {
+            return;
+        }
         let word = facility_word(facility);
         let entry = stack.iter().find(|entry| entry.is_mfa());
         let place = entry.map_or_else(String::new, |entry| entry.place.to_string());
@@ -264,7 +273,7 @@ impl Judge<'_> {
     fn first_factor(&mut self, place: &str, factor: FirstFactor, any_factor: bool) {
         let sshd = self.service.name == "sshd";
         match factor {
-            FirstFactor::Before => {}
+            FirstFactor::Before | FirstFactor::Passphrase => {}
             FirstFactor::BeforeButAskedAnyway => self.warn(
                 "auth.first",
                 &format!(

@@ -127,6 +127,8 @@ pub(super) fn judge(
     if checks.is_empty() {
         let after = match (factor, asking.iter().all(|one| one.proves_first())) {
             (FirstFactor::None, _) => "a key",
+            (FirstFactor::Passphrase, true) => "a key and the passphrase",
+            (FirstFactor::Passphrase, false) => "the passphrase",
             (_, true) => "a key and the password",
             (_, false) => "the password",
         };

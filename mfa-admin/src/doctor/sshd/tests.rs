@@ -16,6 +16,7 @@ fn stack(factor: FirstFactor) -> ServiceSummary {
         auth: Some(("/etc/pam.d/sshd:5".to_owned(), factor)),
         account: Some("/etc/pam.d/sshd:9".to_owned()),
         session: true,
+        passphrase: false,
     }
 }
 

@@ -12,7 +12,7 @@ const MINUTE: u64 = 60;
 const WRONG: &str = "ZZZZ-ZZZZ-ZZZZZ";
 
 /// Alice with the app and ten recovery codes, which are given too.
-fn with_codes(scene: Scene) -> (Scene, &'static [&'static str]) {
+pub(super) fn with_codes(scene: Scene) -> (Scene, &'static [&'static str]) {
     static SET: LazyLock<(Recovery, Vec<&str>)> = LazyLock::new(generate);
     scene.change(|record| record.recovery = Some(SET.0.clone()));
     (scene, &SET.1)

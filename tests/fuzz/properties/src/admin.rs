@@ -71,6 +71,7 @@ fn uri(issuer: &str, user: &UserName, (digits, period): (Digits, Period), secret
         digits: digits.clone(),
         period: period.clone(),
         enrolled: datetime(0),
+        disabled: false,
     };
     let uri = probe::enrolment_uri(&config, user, &app, secret);
     assert!(uri.bytes().all(|byte| byte.is_ascii_graphic()), "{}", *uri);

@@ -2,7 +2,7 @@
 
 use mfa_core::audit::{
     AuditLog, AuditTrail, Entry, Event, Severity, admin_line, courier_line, debug_line,
-    not_in_this_release_line, unknown_argument_line,
+    unknown_argument_line,
 };
 use mfa_core::device::DeviceId;
 use mfa_core::request::{Account, Caller, LoginRequest, RemoteHost, UserName};
@@ -46,6 +46,7 @@ pub fn audit(bytes: &[u8]) {
         tty: Some(input.text()).filter(|tty| !tty.is_empty()),
         remote_user: Some(input.text()),
         nullok: false,
+        passphrase: false,
         log_unknown_names: flags & 2 != 0,
         caller: Caller { uid: 1000, euid: 0 },
     };
@@ -102,7 +103,6 @@ pub fn audit(bytes: &[u8]) {
     for line in [
         debug_line("authenticate", &detail, "PAM_SUCCESS"),
         unknown_argument_line(&asked_name),
-        not_in_this_release_line(&[&detail, &app]),
     ] {
         is_one_line(&line);
         assert!(line.starts_with("mfa: ") && !line.starts_with("mfa v="));

@@ -1,12 +1,14 @@
-//! `mfa.toml`.
+//! `mfa.toml` and `emergency.toml`.
 
 use mfa_core::config::Config;
+use mfa_core::config::emergency::EmergencyFile;
 
 use crate::place::assert_within;
 
 /// A configuration is read or refused at a place that there is; the same text says the same again; and a key that nobody knows
 /// is refused by its name.
 pub fn configuration(bytes: &[u8]) {
+    emergency_file(bytes);
     let config = match Config::parse(bytes) {
         Ok(config) => config,
         Err(error) => return assert_within(bytes, &error),
@@ -20,6 +22,28 @@ pub fn configuration(bytes: &[u8]) {
         let error = Config::parse(odd.as_bytes()).unwrap_err();
         assert!(error.message.contains("`nobody`"), "{error}");
         assert_eq!((error.line, error.column), (1, 1), "{error}");
+    }
+}
+
+/// The same bytes as the break-glass file: a code is there as a whole or not at all, and one more line can be added.
+fn emergency_file(bytes: &[u8]) {
+    let file = match EmergencyFile::parse(bytes) {
+        Ok(file) => file,
+        Err(error) => return assert_within(bytes, &error),
+    };
+    let parts = [
+        file.generated.is_some(),
+        file.salt.is_some(),
+        file.hash.is_some(),
+    ];
+    assert!(parts.iter().all(|part| *part == file.code().is_some()));
+    if file.used.is_none() {
+        let text = std::str::from_utf8(bytes).unwrap();
+        let marked = format!("{text}\nused = 2026-11-20T10:00:00Z\n");
+        let marked = EmergencyFile::parse(marked.as_bytes()).unwrap();
+        assert!(
+            marked.used.is_some() && marked.users == file.users && marked.code() == file.code()
+        );
     }
 }
 

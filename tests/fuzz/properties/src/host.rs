@@ -155,5 +155,6 @@ fn app(key: &SealingKey, user: &UserName) -> App {
         digits,
         period,
         enrolled: datetime(0),
+        disabled: false,
     }
 }

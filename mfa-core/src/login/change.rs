@@ -1,0 +1,272 @@
+//! A person changes the passphrase, `pam_sm_chauthtok(3)`: the present one is asked for and judged like at a login, then
+//! the new one twice. Whoever has none sees what somebody sees who does not know it.
+
+use super::passphrase::Beside;
+use super::{Login, LoginOutcome, Noticed, Ports, Setting, decoy_index, note_user};
+use crate::audit::{AuditTrail, Entry, Event};
+use crate::critical::CriticalSection;
+use crate::host;
+use crate::notice::{self, Notices};
+use crate::passphrase::{Cost, Judge, Opinion, Passphrase, Question};
+use crate::policy::{self, AccountDecision, DenyReason};
+use crate::record::{KeptPassphrase, UserRecord};
+use crate::request::LoginRequest;
+use crate::secure_file::BlockError;
+use crate::store::{StoreError, Subject};
+
+/// What is asked first.
+pub(super) const CURRENT_PROMPT: &str = "Current passphrase: ";
+/// What is asked for once that was right.
+pub(super) const NEW_PROMPT: &str = "New passphrase: ";
+/// And once more.
+pub(super) const AGAIN_PROMPT: &str = "New passphrase again: ";
+
+/// Characters of a text that a host program shows (`PAM_MAX_MSG_SIZE` is 512 bytes).
+const MAX_WHY: usize = 200;
+
+/// How a change ended.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeOutcome {
+    /// There is another passphrase now.
+    Changed,
+    /// The present one was not right, or this user has none to change; why is in the audit lines alone.
+    Refused,
+    /// No new one was good enough, or it could not be judged; that was said.
+    NotTaken,
+    /// The host program got no answer, or changed the user meanwhile.
+    ConversationFailed,
+    /// Somebody else was changing the record.
+    Busy,
+    /// Something that has to be there is missing or damaged.
+    Unavailable,
+}
+
+/// Has a person change the passphrase.
+pub fn change_passphrase(
+    request: &LoginRequest,
+    setting: &Setting<'_>,
+    ports: &mut Ports<'_>,
+    judge: &mut dyn Judge,
+    trail: &mut AuditTrail,
+) -> ChangeOutcome {
+    let mut login = Login::new(request, setting, ports, trail);
+    login.beside = Some(Beside::default());
+    match login.change(judge) {
+        Ok(()) => ChangeOutcome::Changed,
+        Err(outcome) => outcome,
+    }
+}
+
+impl Login<'_, '_> {
+    fn change(&mut self, judge: &mut dyn Judge) -> Result<(), ChangeOutcome> {
+        let decoy = Subject::Decoy(decoy_index(self.setting.key, self.request));
+        let record = match note_user(self.request, self.ports.store, self.trail) {
+            Ok(None) => self.ports.store.record(decoy),
+            found => found,
+        };
+        let subject = match (self.request.user(), &record) {
+            (Some(user), Ok(Some(_))) => Subject::User(user),
+            _ => decoy,
+        };
+        let reason = Some("change_of_passphrase");
+        let entry = Entry {
+            reason,
+            ..Entry::default()
+        };
+        self.log(Event::Challenge, &entry);
+        match record {
+            Ok(record) => self.record = record,
+            Err(error) => self.store_is_unusable(&error),
+        }
+        self.ask_for_the_present_one(subject)?;
+        self.ask_for_a_new_one(judge)
+    }
+
+    fn ask_for_the_present_one(&mut self, subject: Subject<'_>) -> Result<(), ChangeOutcome> {
+        let answer = self.ask_secret(CURRENT_PROMPT, 1).map_err(unanswered)?;
+        self.beside.get_or_insert_default().type_in(answer);
+        // Until all is said and kept: who stopped this process in between would guess without a trace.
+        let _section = CriticalSection::enter();
+        let judged = self.judge_passphrase(subject, |setting, request, record, _| {
+            may_change(setting, request, record)
+        });
+        let is_busy = judged.is_none() && !self.is_unusable;
+        let noticed: Noticed = match self.report_alone(judged.as_ref(), &Entry::default()) {
+            Ok(()) => return Ok(()),
+            Err(noticed) => noticed,
+        };
+        self.notify(noticed);
+        Err(if self.is_unusable {
+            ChangeOutcome::Unavailable
+        } else if is_busy {
+            ChangeOutcome::Busy
+        } else {
+            ChangeOutcome::Refused
+        })
+    }
+
+    fn ask_for_a_new_one(&mut self, judge: &mut dyn Judge) -> Result<(), ChangeOutcome> {
+        // In the next prompt: what is said apart from one, not every host program shows.
+        let mut why = String::new();
+        for attempt in 1..=self.setting.config.prompt.tries.get() {
+            let first = self.ask_secret(&format!("{why}{NEW_PROMPT}"), attempt);
+            let first = first.map_err(unanswered)?;
+            let again = self.ask_secret(AGAIN_PROMPT, attempt).map_err(unanswered)?;
+            let refusal = match first.as_passphrase() {
+                Ok(new)
+                    if again
+                        .as_passphrase()
+                        .is_ok_and(|again| again.is_same_as(&new)) =>
+                {
+                    match self.judge_new(&new, judge) {
+                        Ok(()) => return self.put(&new),
+                        Err(refusal) => refusal,
+                    }
+                }
+                Ok(_) => "the two are not the same; type one twice".to_owned(),
+                Err(none) => none.to_string(),
+            };
+            let refusal: String = refusal.chars().take(MAX_WHY).collect();
+            why = format!("Not taken: {refusal}.\n");
+        }
+        self.ports.prompt.tell(why.trim_end());
+        Err(ChangeOutcome::NotTaken)
+    }
+
+    /// Why a new passphrase is not taken.
+    fn judge_new(&mut self, new: &Passphrase, judge: &mut dyn Judge) -> Result<(), String> {
+        let beside = self.beside.get_or_insert_default();
+        if beside.is_same_as(new) {
+            return Err("it is the one that you have; take another".to_owned());
+        }
+        let host = host::name();
+        let question = Question {
+            candidate: new,
+            names: [&self.request.asked_name, &host],
+        };
+        match judge.judge(&question) {
+            Opinion::Fit => Ok(()),
+            Opinion::Unfit(why) => Err(why),
+            Opinion::None(why) => {
+                let entry = Entry {
+                    reason: Some("no_judge"),
+                    detail: Some(&why),
+                    ..Entry::default()
+                };
+                self.log(Event::StoreUnusable, &entry);
+                Err("this host can't judge it now; tell your administrator".to_owned())
+            }
+        }
+    }
+
+    /// Keeps it, if the one that was asked for is still the present one.
+    fn put(&mut self, new: &Passphrase) -> Result<(), ChangeOutcome> {
+        let (setting, request) = (self.setting, self.request);
+        let cost = Cost::from(&setting.config.passphrase);
+        let beside = self.beside.get_or_insert_default();
+        let (old, fresh) = (beside.right_hash(), beside.keep(new, cost));
+        let fresh = match fresh {
+            Ok(fresh) => fresh,
+            Err(error) => {
+                self.passphrase_is_unusable(error, &Entry::default());
+                return Err(ChangeOutcome::Unavailable);
+            }
+        };
+        let Some(user) = request.user() else {
+            return Err(ChangeOutcome::Refused);
+        };
+        // Until the user is told.
+        let _section = CriticalSection::enter();
+        let now = self.ports.clock.now().unix_seconds();
+        let mut changed = None;
+        let put = self.ports.store.change_passphrase(user, &mut |record| {
+            let present = record.passphrase.as_ref().map(|kept| &kept.hash);
+            if present != old.as_ref() || may_change(setting, request, Some(record)).is_err() {
+                return None;
+            }
+            changed = Some(record.clone());
+            Some(KeptPassphrase::new(fresh.clone(), now))
+        });
+        match (put, changed) {
+            (Ok(true), Some(record)) => {
+                self.log(Event::PassphraseChanged, &Entry::default());
+                self.tell_of_change(&record, now);
+                Ok(())
+            }
+            (Ok(_), _) => {
+                let entry = Entry {
+                    reason: Some("changed_meanwhile"),
+                    ..Entry::default()
+                };
+                self.log(Event::BadPassphrase, &entry);
+                Err(ChangeOutcome::Refused)
+            }
+            (Err(StoreError::Block(busy @ BlockError::Busy { .. })), _) => {
+                self.log_busy(&busy, None);
+                Err(ChangeOutcome::Busy)
+            }
+            (Err(error), _) => {
+                self.store_is_unusable(&error);
+                Err(ChangeOutcome::Unavailable)
+            }
+        }
+    }
+
+    /// Has the user told, by the record's addresses.
+    fn tell_of_change(&mut self, record: &UserRecord, now: u64) {
+        let Setting {
+            config,
+            channels,
+            device,
+            ..
+        } = *self.setting;
+        let notices = Notices {
+            config,
+            channels,
+            device,
+        };
+        let account = self.request.account.as_ref();
+        let uid = self.request.caller.uid;
+        let actor = match account.filter(|account| account.uid == uid) {
+            Some(account) => account.name.to_string(),
+            None => format!("uid {uid}"),
+        };
+        let event = Event::PassphraseChanged;
+        if let Some(document) = notices.of_change(record, event, &actor, "", now) {
+            // A line says so where it could not be kept.
+            let _ = notice::keep(
+                &document,
+                true,
+                self.ports.courier,
+                self.trail,
+                self.ports.audit,
+            );
+        }
+    }
+}
+
+/// Whether somebody may change the passphrase here: who may log in, and has one.
+fn may_change(
+    setting: &Setting<'_>,
+    request: &LoginRequest,
+    record: Option<&UserRecord>,
+) -> Result<(), DenyReason> {
+    match policy::decide_account(setting.config, request, record, setting.device) {
+        AccountDecision::Deny(reason) => Err(reason),
+        AccountDecision::Accept | AccountDecision::Skip(_) => record
+            .and_then(|record| record.passphrase.as_ref())
+            .map(drop)
+            .ok_or(DenyReason::NoPassphrase),
+    }
+}
+
+fn unanswered(outcome: LoginOutcome) -> ChangeOutcome {
+    match outcome {
+        LoginOutcome::ConversationFailed => ChangeOutcome::ConversationFailed,
+        LoginOutcome::Accepted
+        | LoginOutcome::Skipped
+        | LoginOutcome::Refused
+        | LoginOutcome::Unavailable => ChangeOutcome::Refused,
+    }
+}

@@ -1,0 +1,354 @@
+//! Passphrases: what can be one, and the argon2id (RFC 9106) that is kept of it.
+
+mod judge;
+mod phc;
+pub mod policy;
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::config;
+use crate::record::{KeptPassphrase, datetime};
+pub use judge::{Judge, Opinion, PATIENCE, Question, UNFIT};
+pub use phc::PassphraseHash;
+
+/// Bytes of a passphrase. A longer answer costs as much as any, and is never right.
+pub const LENGTHS: RangeInclusive<usize> = 8..=1024;
+
+/// Bytes of a fresh salt.
+const SALT_LEN: usize = 16;
+/// Bytes of a fresh hash.
+const HASH_LEN: usize = 32;
+/// Blocks (KiB) from which on glibc's malloc takes memory from the kernel and gives all of it back at once, each time
+/// (`DEFAULT_MMAP_THRESHOLD_MAX`, 32 MiB): of a smaller piece that it has had once it keeps twice as much for ever, in a
+/// host program that may live long. What is not filled takes no memory.
+const ALWAYS_MAPPED: usize = 32 * 1024 + 1;
+/// Hashed in the place of an answer that can't be right.
+const NOTHING: &[u8] = b"nothing that anybody typed";
+
+#[cfg(test)]
+thread_local! {
+    /// How many hashes this thread has computed.
+    pub(crate) static HASHES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// Why passphrases can be neither kept nor checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PassphraseError {
+    /// The system gives no random bytes.
+    NoRandomness,
+    /// The system gives no memory for a hash.
+    NoMemory,
+}
+
+impl fmt::Display for PassphraseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoRandomness => "the system gives no random bytes (getrandom)",
+            Self::NoMemory => "the system gives no memory for the hash of a passphrase",
+        })
+    }
+}
+
+impl std::error::Error for PassphraseError {}
+
+/// Why something is no passphrase, whatever the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoPassphrase {
+    /// Not UTF-8.
+    NotText,
+    /// Fewer or more bytes than [`LENGTHS`].
+    Length,
+    /// A control character, which nobody types on purpose: a terminal sends them for keys that it was not told of.
+    ControlCharacter,
+}
+
+impl fmt::Display for NoPassphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotText => "it is not UTF-8 text; type letters, digits, blanks and signs",
+            Self::Length => "it has fewer than 8 or more than 1024 bytes; take several words",
+            Self::ControlCharacter => {
+                "it has a control character in it; leave out tabs, arrows and the like"
+            }
+        })
+    }
+}
+
+impl std::error::Error for NoPassphrase {}
+
+/// A text that can be a passphrase, byte for byte as it was typed. Wiped when it is dropped.
+pub struct Passphrase(Zeroizing<String>);
+
+impl Passphrase {
+    /// Takes what was typed.
+    ///
+    /// # Errors
+    ///
+    /// Why it can't be one.
+    pub fn parse(typed: &[u8]) -> Result<Self, NoPassphrase> {
+        if !LENGTHS.contains(&typed.len()) {
+            return Err(NoPassphrase::Length);
+        }
+        let text = std::str::from_utf8(typed).map_err(|_| NoPassphrase::NotText)?;
+        if text.chars().any(char::is_control) {
+            return Err(NoPassphrase::ControlCharacter);
+        }
+        Ok(Self(Zeroizing::new(text.to_owned())))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is the same as another; takes the same time wherever they differ.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        constant_time_eq::constant_time_eq(self.0.as_bytes(), other.0.as_bytes())
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passphrase([redacted])")
+    }
+}
+
+/// What a hash takes to compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// KiB.
+    pub memory: u32,
+    /// Passes over them.
+    pub passes: u32,
+    /// Lanes; here they are computed one after the other.
+    pub lanes: u32,
+}
+
+impl From<&config::Passphrase> for Cost {
+    fn from(config: &config::Passphrase) -> Self {
+        Self {
+            memory: config.memory.get(),
+            passes: config.passes.get(),
+            lanes: config.lanes.get(),
+        }
+    }
+}
+
+/// Computes hashes, one after the other in the same memory: anew for each, a host's would grow by far more than one
+/// takes. Wiped after each hash.
+pub struct Hasher {
+    memory: Vec<Block>,
+}
+
+impl Hasher {
+    /// One that has no memory yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { memory: Vec::new() }
+    }
+
+    fn hash(
+        &mut self,
+        text: &[u8],
+        salt: &[u8],
+        cost: Cost,
+        length: usize,
+    ) -> Result<Zeroizing<Vec<u8>>, PassphraseError> {
+        #[cfg(test)]
+        HASHES.set(HASHES.get() + 1);
+        let no_memory = |_| PassphraseError::NoMemory;
+        let params =
+            Params::new(cost.memory, cost.passes, cost.lanes, Some(length)).map_err(no_memory)?;
+        let blocks = params.block_count();
+        if self.memory.len() < blocks {
+            // Not to be copied into what is larger.
+            self.memory = Vec::new();
+            // A host program is not to end because of us where there is none.
+            self.memory
+                .try_reserve_exact(blocks.max(ALWAYS_MAPPED))
+                .map_err(|_| PassphraseError::NoMemory)?;
+            self.memory.resize(blocks, Block::new());
+        }
+        let mut hash = Zeroizing::new(vec![0; length]);
+        // It refuses lengths and memory of the wrong size, which none of these are.
+        let computed = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_into_with_memory(text, salt, &mut hash, self.memory.as_mut_slice());
+        // Block by block: the vector stays as long as it is.
+        self.memory.iter_mut().for_each(Zeroize::zeroize);
+        computed.map_err(no_memory)?;
+        Ok(hash)
+    }
+
+    /// The hash of a passphrase, with a salt of its own.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no random bytes, or no memory.
+    pub fn keep(
+        &mut self,
+        passphrase: &Passphrase,
+        cost: Cost,
+    ) -> Result<PassphraseHash, PassphraseError> {
+        let mut salt = vec![0; SALT_LEN];
+        getrandom::fill(&mut salt).map_err(|_| PassphraseError::NoRandomness)?;
+        let hash = self.hash(passphrase.0.as_bytes(), &salt, cost, HASH_LEN)?;
+        Ok(PassphraseHash::new(cost, salt, hash.to_vec()))
+    }
+
+    /// Whether a passphrase is the one that is kept. One hash is computed, whatever was typed (`None`: something that
+    /// can't be right), and of the `usual` cost where none is kept.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no memory.
+    pub fn is_right(
+        &mut self,
+        typed: Option<&Passphrase>,
+        kept: Option<&PassphraseHash>,
+        usual: Cost,
+    ) -> Result<bool, PassphraseError> {
+        let text = typed.map_or(NOTHING, |typed| typed.0.as_bytes());
+        let (salt, expected) = kept.map_or((&[0; SALT_LEN][..], &[0; HASH_LEN][..]), |kept| {
+            (kept.salt(), kept.hash())
+        });
+        let cost = kept.map_or(usual, PassphraseHash::cost);
+        let hash = self.hash(text, salt, cost, expected.len())?;
+        let is_same = constant_time_eq::constant_time_eq(&hash, expected);
+        Ok(is_same && typed.is_some() && kept.is_some())
+    }
+}
+
+impl Default for Hasher {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hasher({} KiB)", self.memory.len())
+    }
+}
+
+impl KeptPassphrase {
+    /// What a record keeps of a passphrase from now on.
+    #[must_use]
+    pub fn new(hash: PassphraseHash, unix_seconds: u64) -> Self {
+        Self {
+            hash,
+            changed: Some(datetime(unix_seconds)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHEAP: Cost = Cost {
+        memory: 64,
+        passes: 1,
+        lanes: 1,
+    };
+
+    fn typed(text: &str) -> Passphrase {
+        Passphrase::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_passphrase_is_taken_byte_for_byte() {
+        for text in ["12345678", " two  blanks ", "blåbærgrød", &"x".repeat(1024)] {
+            assert_eq!(typed(text).as_str(), text);
+        }
+        for (bytes, expected) in [
+            (&b""[..], NoPassphrase::Length),
+            (b"1234567", NoPassphrase::Length),
+            (&vec![b'x'; 1025], NoPassphrase::Length),
+            (&vec![b'x'; 10 << 20], NoPassphrase::Length),
+            (b"\xff\xfe_______", NoPassphrase::NotText),
+            (b"with a\ttab", NoPassphrase::ControlCharacter),
+            (b"two\nlines__", NoPassphrase::ControlCharacter),
+            (b"ends with \0", NoPassphrase::ControlCharacter),
+            (
+                "next\u{85}line__".as_bytes(),
+                NoPassphrase::ControlCharacter,
+            ),
+        ] {
+            assert_eq!(Passphrase::parse(bytes).unwrap_err(), expected);
+        }
+    }
+
+    #[test]
+    fn the_one_that_is_kept_is_right_and_no_other() {
+        let mut hasher = Hasher::new();
+        let kept = hasher.keep(&typed("correct horse battery"), CHEAP).unwrap();
+        let mut is_right = |text| hasher.is_right(Some(&typed(text)), Some(&kept), CHEAP);
+        assert_eq!(is_right("correct horse battery"), Ok(true));
+        for other in [
+            "Correct horse battery",
+            "correct horse battery ",
+            "correct horse batter",
+        ] {
+            assert_eq!(is_right(other), Ok(false), "{other}");
+        }
+        let again = hasher.keep(&typed("correct horse battery"), CHEAP).unwrap();
+        assert_ne!(again, kept, "two salts are the same");
+    }
+
+    #[test]
+    fn nobody_has_nothing_as_a_passphrase() {
+        let mut hasher = Hasher::new();
+        let phrase = typed("correct horse battery");
+        let kept = hasher.keep(&phrase, CHEAP).unwrap();
+        assert_eq!(hasher.is_right(None, Some(&kept), CHEAP), Ok(false));
+        assert_eq!(hasher.is_right(Some(&phrase), None, CHEAP), Ok(false));
+        assert_eq!(hasher.is_right(None, None, CHEAP), Ok(false));
+        // Not even where what stands in for an answer is what is kept.
+        let nothing = std::str::from_utf8(NOTHING).unwrap();
+        let kept = hasher.keep(&typed(nothing), CHEAP).unwrap();
+        assert_eq!(hasher.is_right(None, Some(&kept), CHEAP), Ok(false));
+    }
+
+    #[test]
+    fn every_answer_costs_one_hash() {
+        let mut hasher = Hasher::new();
+        let phrase = typed("correct horse battery");
+        let kept = hasher.keep(&phrase, CHEAP).unwrap();
+        for (typed, kept) in [
+            (Some(&phrase), Some(&kept)),
+            (Some(&phrase), None),
+            (None, Some(&kept)),
+            (None, None),
+        ] {
+            let before = HASHES.get();
+            hasher.is_right(typed, kept, CHEAP).unwrap();
+            assert_eq!(HASHES.get() - before, 1);
+        }
+    }
+
+    #[test]
+    fn the_memory_is_had_once_and_wiped_each_time() {
+        let mut hasher = Hasher::new();
+        for memory in [64, 32, 64] {
+            let cost = Cost { memory, ..CHEAP };
+            hasher.keep(&typed("correct horse battery"), cost).unwrap();
+            assert_eq!(hasher.memory.len(), 64);
+            let is_wiped = |block: &Block| block.as_ref().iter().all(|word| *word == 0);
+            assert!(hasher.memory.iter().all(is_wiped));
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_passphrase_is_shown_by_accident() {
+        let phrase = typed("correct horse battery");
+        let kept = Hasher::new().keep(&phrase, CHEAP).unwrap();
+        assert_eq!(format!("{phrase:?}"), "Passphrase([redacted])");
+        assert_eq!(format!("{kept:?}"), "PassphraseHash([redacted])");
+    }
+}

@@ -1,0 +1,400 @@
+//! Hardware tokens through the built module: each code once, whatever happens in between; and several authenticators of one
+//! person, each with a state of its own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "tests fail at once, and live in real time"
+)]
+
+use std::fs;
+use std::time::Instant;
+
+use mfa_tests::pam_host::{AUTH_ERR, DEVICE, PROMPT, PamHost, SUCCESS, login_script, overwrite};
+use mfa_tests::proof::{rounds, tell};
+use mfa_tests::{Authenticator, HardwareToken, on_a_bare_host};
+
+const PROCESSES: usize = 50;
+/// Limits that no test here comes near to.
+const PATIENT: &str =
+    "[prompt]\ntries = 1\n[throttle]\nmax_failures = 1000\n[lockout]\nafter = 1000\n";
+
+/// Somebody with a token and nothing else.
+fn give_token(host: &PamHost, user: &str) -> HardwareToken {
+    let words = ["user", "add", user, "--label", DEVICE, "--method", "token"];
+    host.admin(&words).expect_success();
+    let token = HardwareToken::new();
+    token.add_to(host, user, "key ring");
+    token
+}
+
+/// Two codes for `token resync`.
+fn resync(host: &PamHost, words: &[&str], one: &str, other: &str) -> Option<i32> {
+    host.admin_with(words, &format!("{one}\n{other}\n")).code
+}
+
+#[test]
+fn codes_of_a_token_let_in_in_their_order_and_each_once() {
+    on_a_bare_host(|_| {
+        let host = PamHost::with_config(PATIENT);
+        let token = give_token(&host, "alice");
+        for _ in 0..4 {
+            let code = token.press();
+            let seen = host.login("alice", &[&code]);
+            assert_eq!(seen.result(), SUCCESS, "{seen}");
+            assert_eq!(seen.prompts(), [PROMPT], "{seen}");
+            let line = seen.only("MFA-2001");
+            assert_eq!(
+                (line.get("method"), line.get("app"), line.get("outcome")),
+                ("token", "key ring", "success"),
+                "{seen}"
+            );
+            assert!(
+                !seen.log.iter().any(|line| line.text.contains(&code)),
+                "{seen}"
+            );
+            let again = host.login("alice", &[&code]);
+            assert_eq!(again.result(), AUTH_ERR, "{again}");
+            let line = again.only("MFA-2102");
+            assert_eq!((line.get("method"), line.get("app")), ("token", "key ring"));
+        }
+        // Ten that nobody looked at, and not eleven.
+        let skipped = token.code_of(8);
+        token.press_often(10);
+        assert_eq!(host.login("alice", &[&token.press()]).result(), SUCCESS);
+        let seen = host.login("alice", &[&skipped]);
+        assert_eq!(seen.only("MFA-2102").get("app"), "key ring", "{seen}");
+        token.press_often(11);
+        let seen = host.login("alice", &[&token.press()]);
+        assert_eq!(seen.result(), AUTH_ERR, "{seen}");
+        assert_eq!(seen.only("MFA-2101").get("reason"), "out_of_step", "{seen}");
+        // With blanks, as it stands on some of them, and no seven digits.
+        let code = token.press();
+        let seen = host.login("alice", &[&format!("{code}0")]);
+        assert_eq!(seen.result(), AUTH_ERR, "{seen}");
+        let code = token.code_of(15);
+        let spaced = format!("{} {}", &code[..3], &code[3..]);
+        let seen = host.login("alice", &[&spaced]);
+        assert_eq!(seen.result(), SUCCESS, "{seen}");
+    });
+}
+
+#[test]
+fn two_codes_in_a_row_bring_it_back_at_the_prompt_and_by_the_verb_and_far_ahead_nothing_is_lost() {
+    on_a_bare_host(|_| {
+        let host =
+            PamHost::with_config("[throttle]\nmax_failures = 1000\n[lockout]\nafter = 1000\n");
+        let token = give_token(&host, "alice");
+        token.press_often(60);
+        // In one login.
+        let seen = host.login("alice", &[token.press(), token.press()]);
+        assert_eq!(seen.result(), SUCCESS, "{seen}");
+        assert_eq!(
+            seen.ids(),
+            ["MFA-1004", "MFA-2101", "MFA-2004", "MFA-2001"],
+            "{seen}"
+        );
+        let line = seen.only("MFA-2004");
+        assert_eq!(
+            (line.get("event"), line.get("method"), line.get("app")),
+            ("token_resynchronised", "token", "key ring")
+        );
+        assert_eq!(host.login("alice", &[token.press()]).result(), SUCCESS);
+        // From one login to the next.
+        token.press_often(99);
+        let wrong = token.wrong_code();
+        let (one, other) = (token.press(), token.press());
+        let seen = host.login("alice", &[&wrong, &wrong, &one]);
+        assert_eq!(seen.result(), AUTH_ERR, "{seen}");
+        let doctor = host.admin(&["token", "list", "alice"]).stdout;
+        assert!(doctor.contains("out of step"), "{doctor}");
+        let seen = host.login("alice", &[&other]);
+        assert_eq!(seen.result(), SUCCESS, "{seen}");
+        assert_eq!(seen.events("MFA-2004").len(), 1, "{seen}");
+        for used in [&one, &other] {
+            let seen = host.login("alice", &[used, &wrong, &wrong]);
+            assert_eq!(seen.events("MFA-2102").len(), 1, "{seen}");
+        }
+        // Further ahead than a login looks.
+        let before = token.code_of(162);
+        token.press_often(3000);
+        let far = [token.press(), token.press(), token.press()];
+        let seen = host.login("alice", &far);
+        assert_eq!(seen.result(), AUTH_ERR, "{seen}");
+        assert_eq!(seen.events("MFA-2101").len(), 3, "{seen}");
+        assert_eq!(
+            host.login("alice", &[&before, &wrong, &wrong])
+                .count(SUCCESS),
+            0
+        );
+        // Neither in the wrong order, nor twice the same, nor somebody else's.
+        let words = ["token", "resync", "alice"];
+        let (one, other) = (token.press(), token.press());
+        for [one, other] in [[&other, &one], [&one, &one], [&wrong, &wrong]] {
+            assert_eq!(resync(&host, &words, one, other), Some(1));
+        }
+        assert_eq!(resync(&host, &words, &one, &other), Some(0));
+        assert_eq!(resync(&host, &words, &one, &other), Some(1), "used");
+        assert_eq!(host.login("alice", &[token.press()]).result(), SUCCESS);
+    });
+}
+
+#[test]
+fn of_50_processes_with_the_same_code_of_a_token_one_gets_in() {
+    on_a_bare_host(|_| {
+        let host = PamHost::with_config(PATIENT);
+        let token = give_token(&host, "alice");
+        let runs = rounds(4, 100);
+        let mut resynchronised = 0;
+        for run in 0..runs {
+            // Held back at the open prompt, or before the first look at the store.
+            let barrier = if run % 2 == 0 {
+                "do barrier"
+            } else {
+                "barrier"
+            };
+            host.admin(&["user", "unlock", "alice"]).expect_success();
+            if run % 4 > 1 {
+                // The second of two codes that bring it back.
+                token.press_often(20);
+                assert_eq!(host.login("alice", &[token.press()]).result(), AUTH_ERR);
+                resynchronised += 1;
+            }
+            let code = token.press();
+            let script = format!("user alice\n{barrier}\nanswer text {code}\nauthenticate\n");
+            let seen = host.play_at_once(PROCESSES, &script);
+            assert_eq!(seen.count(SUCCESS), 1, "run {run}\n{seen}");
+            assert_eq!(seen.count(AUTH_ERR), PROCESSES - 1, "run {run}\n{seen}");
+            assert_eq!(seen.events("MFA-2001").len(), 1, "run {run}\n{seen}");
+            assert_eq!(
+                seen.events("MFA-2102").len(),
+                PROCESSES - 1,
+                "run {run}\n{seen}"
+            );
+            assert_eq!(seen.events("MFA-2004").len(), usize::from(run % 4 > 1));
+        }
+        tell(
+            "races-token",
+            "One code of a token in 50 processes at once",
+            &[
+                ("rounds", runs.to_string()),
+                (
+                    "of them with a token out of step",
+                    resynchronised.to_string(),
+                ),
+                ("processes a round", PROCESSES.to_string()),
+                ("accepted a round", "1".to_owned()),
+            ],
+        );
+    });
+}
+
+#[test]
+fn killed_at_any_moment_a_login_uses_its_code_up_or_leaves_it_good() {
+    on_a_bare_host(|_| {
+        let host = PamHost::with_config(PATIENT);
+        let token = give_token(&host, "alice");
+        // Not the first one, before which programs are built.
+        assert_eq!(host.login("alice", &[token.press()]).result(), SUCCESS);
+        let begin = Instant::now();
+        assert_eq!(host.login("alice", &[token.press()]).result(), SUCCESS);
+        let whole = begin.elapsed();
+        let count = rounds(60, 2000);
+        let (mut killed, mut ended, mut good, mut used) = (0, 0, 0, 0);
+        for number in 0..count {
+            let code = token.press();
+            // From before the first prompt to long after the last line.
+            let part = 1 + number * 2 % 100;
+            let time = whole * u32::try_from(part).unwrap() / 50;
+            let script = login_script("alice", &[&code]);
+            let first = host.player().killed_after(time).play(&script);
+            let second = host.login("alice", &[&code]);
+            let accepted = first.count(SUCCESS) + second.count(SUCCESS);
+            assert!(accepted <= 1, "{first}\n{second}");
+            if second.sole_result() == SUCCESS {
+                good += 1;
+            } else {
+                used += 1;
+                assert_eq!(second.events("MFA-2102").len(), 1, "{second}");
+            }
+            if first.code.is_none() {
+                killed += 1;
+            } else {
+                ended += 1;
+                assert_eq!((first.result(), accepted), (SUCCESS, 1), "{first}");
+            }
+            if number % 50 == 49 {
+                host.admin(&["user", "unlock", "alice"]).expect_success();
+            }
+        }
+        assert!(killed > 0 && ended > 0, "{killed} killed, {ended} ended");
+        assert_eq!(host.stored_files(), ["state/alice", "users/alice.toml"]);
+        tell(
+            "faults-token",
+            "Logins with a token, killed at any moment",
+            &[
+                ("killed", killed.to_string()),
+                ("ended before", ended.to_string()),
+                ("the code was good afterwards", good.to_string()),
+                ("the code was used up", used.to_string()),
+                ("accepted twice", "0".to_owned()),
+            ],
+        );
+    });
+}
+
+#[test]
+fn nothing_that_is_done_to_a_token_or_its_state_makes_a_used_code_good_again() {
+    on_a_bare_host(|_| {
+        let host = PamHost::with_config(PATIENT);
+        let token = give_token(&host, "alice");
+        let used: Vec<String> = (0..3).map(|_| token.press()).collect();
+        for code in &used {
+            assert_eq!(host.login("alice", &[code]).result(), SUCCESS);
+        }
+        let is_used = |what: &str| {
+            for code in &used {
+                let seen = host.login("alice", &[code]);
+                assert_eq!(seen.result(), AUTH_ERR, "{what}\n{seen}");
+            }
+        };
+        let admin = |words: &[&str]| drop(host.admin(words).expect_success());
+        admin(&["token", "disable", "alice", "key ring"]);
+        admin(&["token", "enable", "alice", "key ring"]);
+        is_used("disabled and enabled");
+        admin(&["state", "reset", "alice", "--yes"]);
+        is_used("a state made anew");
+        admin(&["token", "remove", "alice", "key ring", "--yes"]);
+        token.add_to(&host, "alice", "key ring");
+        is_used("removed and added");
+        assert_eq!(host.login("alice", &[token.press()]).result(), SUCCESS);
+        // A state that is damaged, and made anew; and one that is gone.
+        let path = host.state_path("alice");
+        overwrite(&path, &[0; 4096]);
+        admin(&["state", "reset", "alice", "--yes"]);
+        is_used("a damaged state made anew");
+        let seen = host.login("alice", &[token.press()]);
+        assert_eq!(seen.result(), AUTH_ERR, "{seen}");
+        assert_eq!(
+            seen.only("MFA-2101").get("reason"),
+            "counter_unknown",
+            "{seen}"
+        );
+        let words = ["token", "resync", "alice"];
+        assert_eq!(
+            resync(&host, &words, &token.press(), &token.press()),
+            Some(0)
+        );
+        assert_eq!(host.login("alice", &[token.press()]).result(), SUCCESS);
+        fs::remove_file(&path).unwrap();
+        is_used("no state");
+        assert_eq!(host.login("alice", &[token.press()]).result(), AUTH_ERR);
+        assert_eq!(
+            resync(&host, &words, &token.press(), &token.press()),
+            Some(0)
+        );
+        is_used("resynchronised");
+        assert_eq!(host.login("alice", &[token.press()]).result(), SUCCESS);
+    });
+}
+
+#[test]
+fn two_apps_and_two_tokens_of_one_person_have_a_state_each_and_are_disabled_singly() {
+    on_a_bare_host(|_| {
+        let host = PamHost::with_config(PATIENT);
+        let phone = host.enroll("alice");
+        let tablet = Authenticator::new();
+        host.add_app("alice", "tablet", &tablet);
+        let (ring, spare) = (HardwareToken::new(), HardwareToken::new());
+        ring.add_to(&host, "alice", "key ring");
+        spare.add_to(&host, "alice", "spare");
+        let all: [(&str, &str, &dyn Fn() -> String); 4] = [
+            ("app", "phone", &|| phone.code()),
+            ("token", "key ring", &|| ring.press()),
+            ("app", "tablet", &|| tablet.code()),
+            ("token", "spare", &|| spare.press()),
+        ];
+        for (method, label, code) in all {
+            let code = code();
+            let seen = host.login("alice", &[&code]);
+            assert_eq!(seen.result(), SUCCESS, "{label}\n{seen}");
+            let line = seen.only("MFA-2001");
+            assert_eq!(
+                (line.get("method"), line.get("app")),
+                (method, label),
+                "{seen}"
+            );
+            let seen = host.login("alice", &[&code]);
+            let line = seen.only("MFA-2102");
+            assert_eq!(
+                (line.get("method"), line.get("app")),
+                (method, label),
+                "{seen}"
+            );
+        }
+        for (method, label, _) in all {
+            host.admin(&[method, "disable", "alice", label])
+                .expect_success();
+            for (_, other, code) in all {
+                let seen = host.login("alice", &[&code()]);
+                if other == label {
+                    assert_eq!(seen.result(), AUTH_ERR, "{label}\n{seen}");
+                    let line = seen.only("MFA-2101");
+                    assert_eq!(
+                        (line.get("method"), line.get("app"), line.get("reason")),
+                        (method, label, "disabled"),
+                        "{seen}"
+                    );
+                } else {
+                    assert_eq!(seen.result(), SUCCESS, "{other} beside {label}\n{seen}");
+                }
+            }
+            host.admin(&[method, "enable", "alice", label])
+                .expect_success();
+        }
+        // All of them: nobody is let in, nor by.
+        for (method, label, _) in all {
+            host.admin(&[method, "disable", "alice", label])
+                .expect_success();
+        }
+        host.stack("login", &host.lines("", "nullok"));
+        let seen = host.login("alice", &[&ring.press()]);
+        assert_eq!(
+            (seen.result(), seen.ids()[1]),
+            (AUTH_ERR, "MFA-2108"),
+            "{seen}"
+        );
+        // One that is disabled while its code is typed does not let in.
+        host.admin(&["token", "enable", "alice", "spare"])
+            .expect_success();
+        let disable = host.admin_command("token disable alice spare");
+        let seen = host.play(&format!(
+            "user alice\ndo run {disable}\nanswer text {}\nauthenticate\n",
+            spare.press()
+        ));
+        assert_eq!(seen.result(), AUTH_ERR, "{seen}");
+    });
+}
+
+#[test]
+fn somebody_with_a_token_is_locked_like_everybody_and_sees_what_everybody_sees() {
+    on_a_bare_host(|_| {
+        let host = PamHost::with_config("[lockout]\nafter = 3\n[throttle]\nmax_failures = 100\n");
+        let token = give_token(&host, "alice");
+        let wrong = token.wrong_code();
+        let refused = host.login("alice", &[&wrong; 3]);
+        assert_eq!(refused.events("MFA-2204").len(), 1, "{refused}");
+        let code = token.press();
+        let locked = host.login("alice", &[&code; 3]);
+        assert_eq!(locked.events("MFA-2202").len(), 3, "{locked}");
+        let stranger = host.login("nobody-here", &[&wrong; 3]);
+        for seen in [&refused, &locked, &stranger] {
+            assert_eq!(seen.result(), AUTH_ERR, "{seen}");
+            assert_eq!(seen.prompts(), [PROMPT; 3], "{seen}");
+            assert!(seen.starting("MESSAGE").is_empty(), "{seen}");
+        }
+        // Nothing was used up meanwhile.
+        host.admin(&["user", "unlock", "alice"]).expect_success();
+        assert_eq!(host.login("alice", &[&code]).result(), SUCCESS);
+    });
+}
