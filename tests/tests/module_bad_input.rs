@@ -174,7 +174,12 @@ fn the_account_password_as_the_answer_is_refused_and_not_charged() {
                 "MFA-2101",
                 "refused_by_sshd",
             ),
-            ("080a0d7f494e434f525245435408", "MFA-2101", "not_a_code"),
+            (
+                "080a0d7f494e434f525245435408",
+                "MFA-2101",
+                "refused_by_sshd",
+            ),
+            ("080a0d7f494e434f52524543", "MFA-2101", "not_a_code"),
         ] {
             for (user, is_known) in [("alice", true), ("mallory", false), ("nobody-here", false)] {
                 let answers = format!("answer hex {dummy}\n").repeat(3);

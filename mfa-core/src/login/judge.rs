@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::courier::{self, Document, Kind};
 use crate::host;
 use crate::notice::{self, Notices};
-use crate::otp::{Authenticator, Binding, Code, SentCode};
+use crate::otp::{Authenticator, Binding, Code, SentCode, TypedAnswer};
 use crate::policy::{self, Decision, DenyReason};
 use crate::record::{App, Method, UserRecord};
 use crate::request::LoginRequest;
@@ -379,6 +379,22 @@ fn find<'a>(
         (None, None, _) if is_behind => Found::ClockRollback,
         (None, None, Some(error)) => Found::NoSecretOpens(error),
         (None, None, None) => Found::NotAsked,
+    }
+}
+
+/// Does as much as for a code, and charges nothing.
+pub(super) fn spend_like_a_code(
+    setting: &Setting<'_>,
+    request: &LoginRequest,
+    record: Option<&UserRecord>,
+    state: &LoginState,
+    seconds: u64,
+) {
+    let looked = setting.key.look_again();
+    if let Some(code) = TypedAnswer::new(b"000000".to_vec()).as_code() {
+        let sent = matching_sent_code(setting, request, record, state, &code);
+        spend_like_an_app(setting, &code, seconds);
+        let _ = std::hint::black_box((looked, sent));
     }
 }
 

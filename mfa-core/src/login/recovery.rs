@@ -1,7 +1,7 @@
 //! What an answer of a recovery code's shape comes to. Their failures are counted by themselves: they are what is left
 //! where app codes are locked.
 
-use super::judge::standing;
+use super::judge::{spend_like_a_code, standing};
 use super::passphrase::judge_beside;
 use super::{Login, Noticed, Reply, Setting, event_while_held, log_store_error};
 use crate::audit::{Entry, Event};
@@ -43,6 +43,8 @@ fn judge(
     state.advance(&now);
     let limits = Limits::from(setting.config);
     let verdict = throttle::admit(&state.recovery, state.now(), &limits);
+    // What sshd hides may have been one as well, and is judged like an app code: that much work for everybody.
+    spend_like_a_code(setting, request, record, state, now.unix_seconds());
     let set = record.and_then(|record| record.recovery.as_ref());
     let place = (hashed.zip(set)).and_then(|(hashed, set)| hashed.place_in(set));
     if let Err(reason) = standing(setting, request, record) {
