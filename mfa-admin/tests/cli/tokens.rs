@@ -636,3 +636,25 @@ fn every_change_to_tokens_is_told_to_the_user_with_the_label() {
         host.forget_notices();
     }
 }
+
+#[test]
+fn a_new_sealing_key_seals_tokens_anew_and_forgets_no_counter() {
+    needs_root!();
+    let host = with_token();
+    assert!(lets_in(&host, &shown(4)));
+    let sealed = |host: &Host| {
+        let record = std::fs::read_to_string(host.path("store/users/daemon.toml")).unwrap();
+        let line = record.lines().find(|line| line.starts_with("secret = "));
+        line.unwrap().to_owned()
+    };
+    let before = sealed(&host);
+    host.run("seal rotate").expect(0);
+    assert_ne!(sealed(&host), before);
+    assert!(!lets_in(&host, &shown(4)));
+    assert!(lets_in(&host, &shown(5)));
+    // It is the same token under the new key.
+    host.run("token remove daemon key_ring --yes").expect(0);
+    add(&host, "key_ring", "");
+    assert_eq!(next(&host), 6);
+    assert!(!lets_in(&host, &shown(5)));
+}

@@ -353,6 +353,12 @@ fn with_all_of_them_disabled_nobody_is_let_in_or_by() {
         assert_eq!(login.outcome, LoginOutcome::Refused);
         assert_eq!(login.events, ["1004", "2108", "2108", "2108"]);
     }
+    // Nor with a token alone, where nothing else says that there was one.
+    scene.change(|record| {
+        record.apps.clear();
+        record.methods = vec![Method::Token];
+    });
+    assert_eq!(scene.types(&[shown(0); 3]).events[1], "2108");
     // Nor does a method count that the record does not have.
     let scene = with_token(0);
     scene.change(|record| record.methods = vec![Method::App]);
