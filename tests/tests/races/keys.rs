@@ -30,13 +30,13 @@ fn write(path: &Path, bytes: &[u8]) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-/// Further people, each with a secret of their own sealed for them, and a state; who has logged in before is not among them.
+/// Further people, whose turn comes after that of those who log in, each with a secret of their own sealed for them, and a state; who has logged in before is not among them.
 fn add_others(host: &PamHost, others: usize, state: &[u8]) {
     let key = fs::read(host.path("seal.key")).unwrap();
     let key = SealingKey::from_file_text(&key).unwrap();
     let (digits, period) = (Digits::parse(6).unwrap(), Period::parse(30_u16).unwrap());
     for number in 0..others {
-        let user = UserName::parse(&format!("f{number:07}")).unwrap();
+        let user = UserName::parse(&format!("z{number:07}")).unwrap();
         let mut secret = [7; 20];
         secret[..8].copy_from_slice(&number.to_be_bytes());
         let id = AppId::of_secret(&key, &user, &secret, (Algorithm::Sha1, &digits, &period));
