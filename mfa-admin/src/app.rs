@@ -25,7 +25,7 @@ use crate::notice::{self, Change};
 use crate::output::{Reply, WIDTH, shown, table, wrap};
 use crate::qr::Qr;
 use crate::record_view::{self, moment};
-use crate::switch::{self, Kind};
+use crate::switch::{self, Kind, find_labelled};
 
 /// How often a code is asked for at a terminal.
 const TRIES: u32 = 3;
@@ -548,36 +548,8 @@ fn list(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
 
 /// The app of a record that is meant, by its label, or by its id where two have the same.
 pub(crate) fn find<'a>(record: &'a UserRecord, text: &str) -> Result<&'a App, Failure> {
-    let labelled: Vec<&App> = record
-        .apps
-        .iter()
-        .filter(|app| app.label.get() == text)
-        .collect();
-    let name = shown(record.user.as_str());
-    match labelled.as_slice() {
-        [one] => Ok(one),
-        [] => record
-            .apps
-            .iter()
-            .find(|app| app.id.get() == text)
-            .ok_or_else(|| {
-                Failure::not_found(
-                    format!("{name} has no app called {}", shown(text)),
-                    format!("`mfa-admin app list {name}` shows the apps"),
-                )
-            }),
-        [first, ..] => Err(Failure::refused(
-            format!(
-                "{} apps of {name} are called {}",
-                labelled.len(),
-                shown(text)
-            ),
-            format!(
-                "give the id instead, as `app list --json` shows it: {} is one",
-                first.id
-            ),
-        )),
-    }
+    let all = record.apps.iter().map(|app| (&app.label, &app.id, app));
+    find_labelled(Kind::App, record, all, text)
 }
 
 fn reveal(

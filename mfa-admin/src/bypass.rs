@@ -4,7 +4,7 @@ use mfa_core::audit::{Entry, Event};
 use mfa_core::bypass::{self, Bypass, Standing};
 use mfa_core::policy::{self, AccountDecision, DenyReason};
 use mfa_core::record::UserRecord;
-use mfa_core::request::{Account, Caller, LoginRequest, UserName};
+use mfa_core::request::{Account, LoginRequest, UserName};
 use mfa_core::state::LoginState;
 use mfa_core::store::{Store, Subject};
 use serde_json::{Value, json};
@@ -82,21 +82,11 @@ fn mind_who_may_not(context: &Context<'_>, house: &House, record: &UserRecord) {
     let Ok(device) = this_device(&house.config) else {
         return;
     };
-    let request = LoginRequest {
-        asked_name: record.user.as_str().to_owned(),
-        account: Some(Account {
-            name: record.user.clone(),
-            uid: u32::MAX,
-        }),
-        service: String::new(),
-        remote_host: None,
-        tty: None,
-        remote_user: None,
-        nullok: false,
-        passphrase: false,
-        log_unknown_names: false,
-        caller: Caller { uid: 0, euid: 0 },
+    let account = Account {
+        name: record.user.clone(),
+        uid: u32::MAX,
     };
+    let request = LoginRequest::asked_by_root(record.user.as_str(), Some(account), "");
     let decision = policy::decide_account(&house.config, &request, Some(record), device);
     let AccountDecision::Deny(reason) = decision else {
         return;

@@ -10,7 +10,7 @@ use mfa_core::device::DeviceId;
 use mfa_core::hex;
 use mfa_core::login::{self, LoginOutcome, Ports, Prompt, PromptError, Setting};
 use mfa_core::otp::TypedAnswer;
-use mfa_core::request::{Account, Caller, LoginRequest};
+use mfa_core::request::{Account, LoginRequest};
 use mfa_core::secure_file::Owner;
 use serde_json::json;
 
@@ -146,18 +146,7 @@ fn request(context: &Context<'_>, person: &Person, name: &str) -> LoginRequest {
             uid: NO_UID,
         }
     });
-    LoginRequest {
-        asked_name: name.to_owned(),
-        account: Some(account),
-        service: SERVICE.to_owned(),
-        remote_host: None,
-        tty: None,
-        remote_user: None,
-        nullok: false,
-        passphrase: false,
-        log_unknown_names: false,
-        caller: Caller::of_this_process(),
-    }
+    LoginRequest::asked_by_root(name, Some(account), SERVICE)
 }
 
 /// What stands between a user and any code at all, from the event that says so.

@@ -14,7 +14,7 @@ use mfa_core::login;
 use mfa_core::otp::Authenticator;
 use mfa_core::policy::{self, AccountDecision, Decision, DenyReason, SkipReason};
 use mfa_core::record::{Method, UserRecord};
-use mfa_core::request::{Account, Caller, LoginRequest, RemoteHost, UserName, find_account};
+use mfa_core::request::{Account, LoginRequest, RemoteHost, UserName, find_account};
 use mfa_core::seal::SealingKey;
 use mfa_core::secure_file::Owner;
 use mfa_core::state::LoginState;
@@ -378,16 +378,8 @@ fn ground(context: &Context<'_>, arguments: &ExplainArgs, walk: &mut Walk) -> Op
 
 fn request(arguments: &ExplainArgs, account: Option<Account>) -> LoginRequest {
     LoginRequest {
-        asked_name: arguments.name.clone(),
-        account,
-        service: arguments.service.clone(),
         remote_host: arguments.from.as_deref().and_then(RemoteHost::parse),
-        tty: None,
-        remote_user: None,
-        nullok: false,
-        passphrase: false,
-        log_unknown_names: false,
-        caller: Caller { uid: 0, euid: 0 },
+        ..LoginRequest::asked_by_root(&arguments.name, account, &arguments.service)
     }
 }
 

@@ -1,7 +1,7 @@
 //! `app disable`, `app enable`, `token disable`, `token enable`: one authenticator of a user's, out of use and back.
 
 use mfa_core::audit::{Entry, Event};
-use mfa_core::record::{Method, UserRecord};
+use mfa_core::record::{AppId, Label, Method, UserRecord};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -19,7 +19,48 @@ pub(crate) enum Kind {
     Token,
 }
 
+/// The authenticator of a record that is meant, among all of a kind, by its label, or by its id where two have the
+/// same label.
+pub(crate) fn find_labelled<'a, T>(
+    kind: Kind,
+    record: &UserRecord,
+    all: impl Iterator<Item = (&'a Label, &'a AppId, &'a T)>,
+    text: &str,
+) -> Result<&'a T, Failure> {
+    let all: Vec<_> = all.collect();
+    let labelled: Vec<_> = all
+        .iter()
+        .filter(|(label, ..)| label.get() == text)
+        .collect();
+    let (name, kind) = (shown(record.user.as_str()), kind.name());
+    match labelled.as_slice() {
+        [(.., one)] => Ok(*one),
+        [] => match all.iter().find(|(_, id, _)| id.get() == text) {
+            Some((.., one)) => Ok(*one),
+            None => Err(Failure::not_found(
+                format!("{name} has no {kind} called {}", shown(text)),
+                format!("`mfa-admin {kind} list {name}` shows the {kind}s"),
+            )),
+        },
+        [(_, first, _), ..] => Err(Failure::refused(
+            format!(
+                "{} {kind}s of {name} are called {}",
+                labelled.len(),
+                shown(text)
+            ),
+            format!("give the id instead, as `{kind} list --json` shows it: {first} is one"),
+        )),
+    }
+}
+
 impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Token => "token",
+        }
+    }
+
     fn event(self, is_disabled: bool) -> Event {
         match (self, is_disabled) {
             (Self::App, true) => Event::AppDisabled,

@@ -18,7 +18,7 @@ use crate::error::Failure;
 use crate::notice::{self, Change};
 use crate::output::{Reply, shown, table, wrap};
 use crate::record_view::{self, moment};
-use crate::switch::{self, Kind};
+use crate::switch::{self, Kind, find_labelled};
 
 /// Runs a verb.
 pub(crate) fn run(context: &Context<'_>, command: &TokenCommand) -> Result<Reply, Failure> {
@@ -160,36 +160,9 @@ pub(crate) fn documents(record: &UserRecord, state: Option<&LoginState>) -> Valu
 
 /// The token of a record that is meant, by its label, or by its id where two have the same.
 pub(crate) fn find<'a>(record: &'a UserRecord, text: &str) -> Result<&'a Token, Failure> {
-    let labelled = record
-        .tokens
-        .iter()
-        .filter(|token| token.label.get() == text);
-    let labelled: Vec<&Token> = labelled.collect();
-    let name = shown(record.user.as_str());
-    match labelled.as_slice() {
-        [one] => Ok(one),
-        [] => record
-            .tokens
-            .iter()
-            .find(|token| token.id.get() == text)
-            .ok_or_else(|| {
-                Failure::not_found(
-                    format!("{name} has no token called {}", shown(text)),
-                    format!("`mfa-admin token list {name}` shows the tokens"),
-                )
-            }),
-        [first, ..] => Err(Failure::refused(
-            format!(
-                "{} tokens of {name} are called {}",
-                labelled.len(),
-                shown(text)
-            ),
-            format!(
-                "give the id instead, as `token list --json` shows it: {} is one",
-                first.id
-            ),
-        )),
-    }
+    let tokens = record.tokens.iter();
+    let all = tokens.map(|token| (&token.label, &token.id, token));
+    find_labelled(Kind::Token, record, all, text)
 }
 
 /// Takes the counters of tokens that the record no longer has over into it, then out of the state, which has room for

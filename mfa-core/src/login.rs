@@ -133,6 +133,15 @@ pub struct Setting<'a> {
 }
 
 impl Setting<'_> {
+    /// What notices are made from.
+    fn notices(&self) -> Notices<'_> {
+        Notices {
+            config: self.config,
+            channels: self.channels,
+            device: self.device,
+        }
+    }
+
     /// Whether anybody can have a code sent on this host.
     fn sends_codes(&self) -> bool {
         self.channels.any() && self.config.code.max_sends.get() > 0
@@ -816,17 +825,7 @@ impl<'a, 'p> Login<'a, 'p> {
 
     /// Has the user and the administrators told of a refused answer; or takes as long.
     fn notify(&mut self, what: Noticed) {
-        let Setting {
-            config,
-            channels,
-            device,
-            ..
-        } = *self.setting;
-        let notices = Notices {
-            config,
-            channels,
-            device,
-        };
+        let notices = self.setting.notices();
         let record = self.record.as_ref();
         let now = self.ports.clock.now().unix_seconds();
         let failure = notices.of_failure(self.request, self.trail, record, what, now);

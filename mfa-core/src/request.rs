@@ -161,6 +161,25 @@ pub struct LoginRequest {
     pub caller: Caller,
 }
 
+impl LoginRequest {
+    /// A login that root's own programs ask about, at the machine itself and without arguments of a service file.
+    #[must_use]
+    pub fn asked_by_root(name: &str, account: Option<Account>, service: &str) -> Self {
+        Self {
+            asked_name: name.to_owned(),
+            account,
+            service: service.to_owned(),
+            remote_host: None,
+            tty: None,
+            remote_user: None,
+            nullok: false,
+            passphrase: false,
+            log_unknown_names: false,
+            caller: Caller { uid: 0, euid: 0 },
+        }
+    }
+}
+
 /// The user ids of the process that asks.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {

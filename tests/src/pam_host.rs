@@ -26,9 +26,9 @@ use std::sync::{Mutex, Once};
 use std::thread;
 use std::time::Duration;
 
-use crate::Authenticator;
 use crate::files::{admin_path, module_path, repository, target};
 use crate::namespace::is_inside;
+use crate::{Authenticator, HardwareToken};
 
 /// The prompt of a host without delivery (DESIGN §4).
 pub const PROMPT: &str = "Verification code: ";
@@ -296,6 +296,15 @@ impl PamHost {
         ];
         self.admin(&words).expect_success();
         app
+    }
+
+    /// Somebody with a hardware token and nothing else.
+    pub fn enroll_token(&self, user: &str) -> HardwareToken {
+        let words = ["user", "add", user, "--label", DEVICE, "--method", "token"];
+        self.admin(&words).expect_success();
+        let token = HardwareToken::new();
+        token.add_to(self, user, "key ring");
+        token
     }
 
     /// Ten new recovery codes of a user with a record, as they are printed.

@@ -8,25 +8,13 @@
 )]
 
 use std::fs;
-use std::time::Instant;
 
-use mfa_tests::pam_host::{AUTH_ERR, DEVICE, PROMPT, PamHost, SUCCESS, login_script, overwrite};
-use mfa_tests::proof::{rounds, tell};
+use mfa_tests::pam_host::{AUTH_ERR, PROMPT, PamHost, SUCCESS, overwrite};
 use mfa_tests::{Authenticator, HardwareToken, on_a_bare_host};
 
-const PROCESSES: usize = 50;
 /// Limits that no test here comes near to.
 const PATIENT: &str =
     "[prompt]\ntries = 1\n[throttle]\nmax_failures = 1000\n[lockout]\nafter = 1000\n";
-
-/// Somebody with a token and nothing else.
-fn give_token(host: &PamHost, user: &str) -> HardwareToken {
-    let words = ["user", "add", user, "--label", DEVICE, "--method", "token"];
-    host.admin(&words).expect_success();
-    let token = HardwareToken::new();
-    token.add_to(host, user, "key ring");
-    token
-}
 
 /// Two codes for `token resync`.
 fn resync(host: &PamHost, words: &[&str], one: &str, other: &str) -> Option<i32> {
@@ -37,7 +25,7 @@ fn resync(host: &PamHost, words: &[&str], one: &str, other: &str) -> Option<i32>
 fn codes_of_a_token_let_in_in_their_order_and_each_once() {
     on_a_bare_host(|_| {
         let host = PamHost::with_config(PATIENT);
-        let token = give_token(&host, "alice");
+        let token = host.enroll_token("alice");
         for _ in 0..4 {
             let code = token.press();
             let seen = host.login("alice", &[&code]);
@@ -84,7 +72,7 @@ fn two_codes_in_a_row_bring_it_back_at_the_prompt_and_by_the_verb_and_far_ahead_
     on_a_bare_host(|_| {
         let host =
             PamHost::with_config("[throttle]\nmax_failures = 1000\n[lockout]\nafter = 1000\n");
-        let token = give_token(&host, "alice");
+        let token = host.enroll_token("alice");
         token.press_often(60);
         // In one login.
         let seen = host.login("alice", &[token.press(), token.press()]);
@@ -140,114 +128,10 @@ fn two_codes_in_a_row_bring_it_back_at_the_prompt_and_by_the_verb_and_far_ahead_
 }
 
 #[test]
-fn of_50_processes_with_the_same_code_of_a_token_one_gets_in() {
-    on_a_bare_host(|_| {
-        let host = PamHost::with_config(PATIENT);
-        let token = give_token(&host, "alice");
-        let runs = rounds(4, 100);
-        let mut resynchronised = 0;
-        for run in 0..runs {
-            // Held back at the open prompt, or before the first look at the store.
-            let barrier = if run % 2 == 0 {
-                "do barrier"
-            } else {
-                "barrier"
-            };
-            host.admin(&["user", "unlock", "alice"]).expect_success();
-            if run % 4 > 1 {
-                // The second of two codes that bring it back.
-                token.press_often(20);
-                assert_eq!(host.login("alice", &[token.press()]).result(), AUTH_ERR);
-                resynchronised += 1;
-            }
-            let code = token.press();
-            let script = format!("user alice\n{barrier}\nanswer text {code}\nauthenticate\n");
-            let seen = host.play_at_once(PROCESSES, &script);
-            assert_eq!(seen.count(SUCCESS), 1, "run {run}\n{seen}");
-            assert_eq!(seen.count(AUTH_ERR), PROCESSES - 1, "run {run}\n{seen}");
-            assert_eq!(seen.events("MFA-2001").len(), 1, "run {run}\n{seen}");
-            assert_eq!(
-                seen.events("MFA-2102").len(),
-                PROCESSES - 1,
-                "run {run}\n{seen}"
-            );
-            assert_eq!(seen.events("MFA-2004").len(), usize::from(run % 4 > 1));
-        }
-        tell(
-            "races-token",
-            "One code of a token in 50 processes at once",
-            &[
-                ("rounds", runs.to_string()),
-                (
-                    "of them with a token out of step",
-                    resynchronised.to_string(),
-                ),
-                ("processes a round", PROCESSES.to_string()),
-                ("accepted a round", "1".to_owned()),
-            ],
-        );
-    });
-}
-
-#[test]
-fn killed_at_any_moment_a_login_uses_its_code_up_or_leaves_it_good() {
-    on_a_bare_host(|_| {
-        let host = PamHost::with_config(PATIENT);
-        let token = give_token(&host, "alice");
-        // Not the first one, before which programs are built.
-        assert_eq!(host.login("alice", &[token.press()]).result(), SUCCESS);
-        let begin = Instant::now();
-        assert_eq!(host.login("alice", &[token.press()]).result(), SUCCESS);
-        let whole = begin.elapsed();
-        let count = rounds(60, 2000);
-        let (mut killed, mut ended, mut good, mut used) = (0, 0, 0, 0);
-        for number in 0..count {
-            let code = token.press();
-            // From before the first prompt to long after the last line.
-            let part = 1 + number * 2 % 100;
-            let time = whole * u32::try_from(part).unwrap() / 50;
-            let script = login_script("alice", &[&code]);
-            let first = host.player().killed_after(time).play(&script);
-            let second = host.login("alice", &[&code]);
-            let accepted = first.count(SUCCESS) + second.count(SUCCESS);
-            assert!(accepted <= 1, "{first}\n{second}");
-            if second.sole_result() == SUCCESS {
-                good += 1;
-            } else {
-                used += 1;
-                assert_eq!(second.events("MFA-2102").len(), 1, "{second}");
-            }
-            if first.code.is_none() {
-                killed += 1;
-            } else {
-                ended += 1;
-                assert_eq!((first.result(), accepted), (SUCCESS, 1), "{first}");
-            }
-            if number % 50 == 49 {
-                host.admin(&["user", "unlock", "alice"]).expect_success();
-            }
-        }
-        assert!(killed > 0 && ended > 0, "{killed} killed, {ended} ended");
-        assert_eq!(host.stored_files(), ["state/alice", "users/alice.toml"]);
-        tell(
-            "faults-token",
-            "Logins with a token, killed at any moment",
-            &[
-                ("killed", killed.to_string()),
-                ("ended before", ended.to_string()),
-                ("the code was good afterwards", good.to_string()),
-                ("the code was used up", used.to_string()),
-                ("accepted twice", "0".to_owned()),
-            ],
-        );
-    });
-}
-
-#[test]
 fn nothing_that_is_done_to_a_token_or_its_state_makes_a_used_code_good_again() {
     on_a_bare_host(|_| {
         let host = PamHost::with_config(PATIENT);
-        let token = give_token(&host, "alice");
+        let token = host.enroll_token("alice");
         let used: Vec<String> = (0..3).map(|_| token.press()).collect();
         for code in &used {
             assert_eq!(host.login("alice", &[code]).result(), SUCCESS);
@@ -380,7 +264,7 @@ fn two_apps_and_two_tokens_of_one_person_have_a_state_each_and_are_disabled_sing
 fn somebody_with_a_token_is_locked_like_everybody_and_sees_what_everybody_sees() {
     on_a_bare_host(|_| {
         let host = PamHost::with_config("[lockout]\nafter = 3\n[throttle]\nmax_failures = 100\n");
-        let token = give_token(&host, "alice");
+        let token = host.enroll_token("alice");
         let wrong = token.wrong_code();
         let refused = host.login("alice", &[&wrong; 3]);
         assert_eq!(refused.events("MFA-2204").len(), 1, "{refused}");

@@ -14,7 +14,7 @@ use mfa_core::otp::Authenticator;
 use mfa_core::policy::{self, Decision, DenyReason};
 use mfa_core::record::UserRecord;
 use mfa_core::recovery::FEW;
-use mfa_core::request::{self, Account, Caller, LoginRequest, UserName};
+use mfa_core::request::{self, Account, LoginRequest, UserName};
 use mfa_core::seal::SealingKey;
 use mfa_core::secure_file::{BlockError, FileError, Problem};
 use mfa_core::state::LoginState;
@@ -162,21 +162,11 @@ impl Surveyor<'_> {
 
     /// Asks the policy what it would do with this user over SSH.
     fn decide(&self, record: &UserRecord) -> Option<Decision> {
-        let request = LoginRequest {
-            asked_name: record.user.as_str().to_owned(),
-            account: Some(Account {
-                name: record.user.clone(),
-                uid: u32::MAX,
-            }),
-            service: "sshd".to_owned(),
-            remote_host: None,
-            tty: None,
-            remote_user: None,
-            nullok: false,
-            passphrase: false,
-            log_unknown_names: false,
-            caller: Caller { uid: 0, euid: 0 },
+        let account = Account {
+            name: record.user.clone(),
+            uid: u32::MAX,
         };
+        let request = LoginRequest::asked_by_root(record.user.as_str(), Some(account), "sshd");
         let (config, channels) = (self.config, self.channels);
         Some(policy::decide_asked(
             config,

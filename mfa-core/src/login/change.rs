@@ -6,7 +6,7 @@ use super::{Login, LoginOutcome, Noticed, Ports, Setting, decoy_index, note_user
 use crate::audit::{AuditTrail, Entry, Event};
 use crate::critical::CriticalSection;
 use crate::host;
-use crate::notice::{self, Notices};
+use crate::notice;
 use crate::passphrase::{Cost, Judge, Opinion, Passphrase, Question};
 use crate::policy::{self, AccountDecision, DenyReason};
 use crate::record::{KeptPassphrase, UserRecord};
@@ -215,17 +215,7 @@ impl Login<'_, '_> {
 
     /// Has the user told, by the record's addresses.
     fn tell_of_change(&mut self, record: &UserRecord, now: u64) {
-        let Setting {
-            config,
-            channels,
-            device,
-            ..
-        } = *self.setting;
-        let notices = Notices {
-            config,
-            channels,
-            device,
-        };
+        let notices = self.setting.notices();
         let account = self.request.account.as_ref();
         let uid = self.request.caller.uid;
         let actor = match account.filter(|account| account.uid == uid) {

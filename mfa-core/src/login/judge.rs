@@ -5,7 +5,7 @@ use super::{Setting, token};
 use crate::clock::Clock;
 use crate::courier::{self, Document, Kind};
 use crate::host;
-use crate::notice::{self, Notices};
+use crate::notice;
 use crate::otp::{Authenticator, Binding, Code, SentCode, TypedAnswer};
 use crate::policy::{self, Decision, DenyReason};
 use crate::record::{App, Method, UserRecord};
@@ -271,12 +271,7 @@ pub(super) fn judge_wish(
         return Delivery::Throttled;
     }
     state.sent = Some(sent);
-    let notices = Notices {
-        config,
-        channels: setting.channels,
-        device: setting.device,
-    };
-    let mut document = notices.document(Kind::Code, record, seconds);
+    let mut document = setting.notices().document(Kind::Code, record, seconds);
     document.channel = method;
     document.to = to;
     notice::tell_of_request(&mut document, request);

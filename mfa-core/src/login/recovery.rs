@@ -6,7 +6,7 @@ use super::passphrase::judge_beside;
 use super::{Login, Noticed, Reply, Setting, event_while_held, log_store_error};
 use crate::audit::{Entry, Event};
 use crate::clock::Clock;
-use crate::notice::{self, Notices};
+use crate::notice;
 use crate::policy::DenyReason;
 use crate::record::UserRecord;
 use crate::recovery::{self, Hashed};
@@ -223,17 +223,7 @@ impl Login<'_, '_> {
     /// Has the user told of a login with a recovery code, whatever is told of other logins: not every host program
     /// opens a session, and what a session knows of its login a user can have changed. Whether the notice is kept.
     fn tell_of_recovery(&mut self, left: usize) -> bool {
-        let Setting {
-            config,
-            channels,
-            device,
-            ..
-        } = *self.setting;
-        let notices = Notices {
-            config,
-            channels,
-            device,
-        };
+        let notices = self.setting.notices();
         let Some(record) = &self.record else {
             return false;
         };

@@ -117,6 +117,53 @@ fn of_50_processes_with_the_same_recovery_code_one_gets_in() {
 }
 
 #[test]
+fn of_50_processes_with_the_same_code_of_a_token_one_gets_in() {
+    on_a_bare_host(|_| {
+        let host = PamHost::with_config(PATIENT);
+        let token = host.enroll_token("alice");
+        let runs = rounds(4, 500);
+        let mut progress = Progress::of("the same code of a token", runs);
+        let mut resynchronised = 0;
+        for run in 0..runs {
+            let barrier = BARRIERS[run % 2];
+            host.admin(&["user", "unlock", "alice"]).expect_success();
+            if run % 4 > 1 {
+                // The second of two codes that bring it back.
+                token.press_often(20);
+                assert_eq!(host.login("alice", &[token.press()]).result(), AUTH_ERR);
+                resynchronised += 1;
+            }
+            let code = token.press();
+            let script = format!("user alice\n{barrier}\nanswer text {code}\nauthenticate\n");
+            let seen = host.play_at_once(PROCESSES, &script);
+            assert_eq!(seen.count(SUCCESS), 1, "run {run}\n{seen}");
+            assert_eq!(seen.count(AUTH_ERR), PROCESSES - 1, "run {run}\n{seen}");
+            assert_eq!(seen.events("MFA-2001").len(), 1, "run {run}\n{seen}");
+            assert_eq!(
+                seen.events("MFA-2102").len(),
+                PROCESSES - 1,
+                "run {run}\n{seen}"
+            );
+            assert_eq!(seen.events("MFA-2004").len(), usize::from(run % 4 > 1));
+            progress.at(run + 1);
+        }
+        tell(
+            "races-01-same-token-code",
+            "Races: one code of a token, many logins",
+            &[
+                ("rounds", runs.to_string()),
+                (
+                    "of them with a token out of step",
+                    resynchronised.to_string(),
+                ),
+                ("processes a round", PROCESSES.to_string()),
+                ("logins let in", runs.to_string()),
+            ],
+        );
+    });
+}
+
+#[test]
 fn of_the_codes_of_the_window_each_is_good_once_and_the_newest_always() {
     on_a_bare_host(|_| {
         const CHILDREN: usize = 12;
