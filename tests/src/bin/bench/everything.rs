@@ -8,6 +8,7 @@ use mfa_tests::{repository, target};
 
 use crate::at_once;
 use crate::costs;
+use crate::factors;
 use crate::growth::{self, Sizes};
 use crate::logins::{self, BLOCK};
 use crate::machine;
@@ -106,7 +107,8 @@ pub(crate) fn run(extent: &Extent) {
     };
     let strangers = side_by_side::strangers().into_iter();
     let refused = refusals::names().into_iter();
-    site.write_passwd(strangers.chain(refused).chain(growth::app_people()));
+    let others = growth::app_people().into_iter().chain(factors::people());
+    site.write_passwd(strangers.chain(refused).chain(others));
     let base = ours::enrolled(&site, "base", &site.people);
     let ten = Population::new(&site, &base, PEOPLE, |_| ());
     let sizes = Sizes {
@@ -117,6 +119,7 @@ pub(crate) fn run(extent: &Extent) {
     let compared = kinds.len();
     kinds.extend(growth::kinds(&site, &base, &sizes, &mut progress));
     kinds.extend(growth::app_kinds(&site, &ten));
+    kinds.extend(factors::kinds(&ten));
     refusals::add(&site, &ten);
     site.settle();
 
@@ -153,6 +156,7 @@ pub(crate) fn run(extent: &Extent) {
     side_by_side::report(compared, &mut report);
     costs::report(&costs, extent.memory, &mut report);
     growth::report(&kinds, &sizes, &mut report);
+    factors::report(&kinds, &mut report);
     races::report(&counts, &mut report);
     at_once::report(&at_once, machine::cores(), &mut report);
     processes::report(&processes, &mut report);

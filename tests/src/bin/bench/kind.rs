@@ -11,8 +11,10 @@ pub(crate) struct Kind {
     pub(crate) name: String,
     pub(crate) service: String,
     pub(crate) users: Vec<String>,
-    /// What is answered: a right code or a wrong one.
+    /// What is answered: a right code of the app, or a wrong one.
     pub(crate) is_right: bool,
+    /// What each of the users answers in the place of that.
+    answers: Vec<String>,
     pub(crate) is_accepted: bool,
     /// Once per block instead of a whole block.
     pub(crate) is_slow: bool,
@@ -37,6 +39,7 @@ impl Kind {
             service: service.to_owned(),
             users: users.to_vec(),
             is_right: true,
+            answers: Vec::new(),
             is_accepted: true,
             is_slow: false,
             restored: None,
@@ -56,6 +59,13 @@ impl Kind {
         self
     }
 
+    /// An answer for each user, good for ever since states are restored.
+    pub(crate) fn answering(mut self, answers: Vec<String>) -> Self {
+        assert_eq!(answers.len(), self.users.len());
+        self.answers = answers;
+        self
+    }
+
     pub(crate) fn wrong(mut self) -> Self {
         self.is_right = false;
         self.is_accepted = false;
@@ -69,7 +79,9 @@ impl Kind {
 
     /// The command of `pam_bench`; `verb` is `login` or another that takes the same words.
     pub(crate) fn command(&self, verb: &str, turn: usize, code: &str) -> String {
-        let user = &self.users[turn % self.users.len()];
+        let place = turn % self.users.len();
+        let user = &self.users[place];
+        let code = self.answers.get(place).map_or(code, String::as_str);
         if self.service == FLOOR {
             return format!("floor {user}");
         }

@@ -20,6 +20,7 @@
 mod at_once;
 mod costs;
 mod everything;
+mod factors;
 mod growth;
 mod instructions;
 mod kind;
