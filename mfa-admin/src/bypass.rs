@@ -2,6 +2,7 @@
 
 use mfa_core::audit::{Entry, Event};
 use mfa_core::bypass::{self, Bypass, Standing};
+use mfa_core::clock::Clock;
 use mfa_core::policy::{self, AccountDecision, DenyReason};
 use mfa_core::record::UserRecord;
 use mfa_core::request::{Account, LoginRequest, UserName};
@@ -38,6 +39,16 @@ fn grant(context: &Context<'_>, name: &str, length: u64, reason: &str) -> Result
     // What is over is told before it is replaced.
     clear(context, &house, &user)?;
     let new = Bypass::grant(context.unix_seconds(), length, reason, &actor());
+    // Before the record: its time runs from now on, whatever becomes of the clock.
+    house
+        .store
+        .transaction(Subject::User(&user), &mut |record, state| {
+            if record.is_some() {
+                let now = context.clock.now();
+                state.advance(&now);
+                bypass::note(&new, state, now.unix_seconds());
+            }
+        })?;
     let mut replaced = None;
     let (record, _) = house.change(&user, |record| {
         replaced = record.bypass.replace(new.clone());

@@ -252,6 +252,7 @@ fn clear_failures(house: &House, user: &UserName) -> Result<bool, Failure> {
     let has_failures = |state: &LoginState| {
         state.codes != Failures::default()
             || state.recovery != Failures::default()
+            || state.passphrase != Failures::default()
             || state.sends != Sends::default()
     };
     // Most have none: their states are not written.
@@ -270,6 +271,7 @@ fn clear_failures(house: &House, user: &UserName) -> Result<bool, Failure> {
             // The window too: whoever is unlocked is to get in now.
             state.codes = Failures::default();
             state.recovery = Failures::default();
+            state.passphrase = Failures::default();
             state.sends = Sends::default();
         })?;
     Ok(is_changed)

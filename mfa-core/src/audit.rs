@@ -464,7 +464,7 @@ pub fn courier_line(
 #[must_use]
 pub fn unknown_argument_line(argument: &str) -> String {
     format!(
-        "mfa: unknown argument {} is ignored; known are conf=PATH debug nullok audit",
+        "mfa: unknown argument {} is ignored; known are conf=PATH debug nullok audit passphrase",
         quoted(argument, MAX_VALUE)
     )
 }

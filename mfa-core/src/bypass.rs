@@ -78,13 +78,24 @@ pub struct BypassUse {
     granted: u64,
     /// How often it let in.
     pub uses: u32,
+    /// When it was first seen, on the state's own clock, milliseconds, which no clock that is set turns back.
+    since: u64,
+    /// How long it had yet, milliseconds.
+    left: u64,
     /// Its end was told: a clock that is set back does not open it again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     over: bool,
 }
 
+impl BypassUse {
+    /// Whether as much time has passed for the state as the bypass had.
+    fn has_run_out(&self, state_now: u64) -> bool {
+        state_now.saturating_sub(self.since) >= self.left
+    }
+}
+
 from_keys!(Bypass { granted, until, reason, by } or default {});
-from_keys!(BypassUse { granted, uses } or default { over });
+from_keys!(BypassUse { granted, uses, since, left } or default { over });
 
 /// What the state remembers of this bypass.
 #[must_use]
@@ -93,14 +104,27 @@ pub fn remembered<'a>(bypass: &Bypass, state: &'a LoginState) -> Option<&'a Bypa
     state.bypass.as_ref().filter(|known| known.granted == id)
 }
 
-fn remember<'a>(bypass: &Bypass, state: &'a mut LoginState) -> &'a mut BypassUse {
+/// Notes that a bypass was seen, at a time in seconds since the Unix epoch: from now on its time runs on the state's clock
+/// as well, which is to have been advanced.
+pub fn note<'a>(bypass: &Bypass, state: &'a mut LoginState, now: u64) -> &'a mut BypassUse {
     let granted = bypass.id();
     if remembered(bypass, state).is_none() {
         state.bypass = None;
     }
+    let left = match bypass.standing(now) {
+        Standing::Open(seconds) => seconds,
+        // Its whole length, from whenever it is first seen.
+        Standing::NotYet => seconds(&bypass.until)
+            .unwrap_or_default()
+            .saturating_sub(granted),
+        Standing::Over => 0,
+    };
+    let since = state.now();
     state.bypass.get_or_insert(BypassUse {
         granted,
         uses: 0,
+        since,
+        left: left.saturating_mul(1000),
         over: false,
     })
 }
@@ -110,8 +134,9 @@ pub fn use_once(bypass: &Bypass, state: &mut LoginState, now: u64) -> Option<u64
     let Standing::Open(left) = bypass.standing(now) else {
         return None;
     };
-    let known = remember(bypass, state);
-    if known.over {
+    let state_now = state.now();
+    let known = note(bypass, state, now);
+    if known.over || known.has_run_out(state_now) {
         return None;
     }
     known.uses = known.uses.saturating_add(1);
@@ -120,10 +145,15 @@ pub fn use_once(bypass: &Bypass, state: &mut LoginState, now: u64) -> Option<u64
 
 /// Whether a bypass is over and nobody has told: whoever is answered so tells, once.
 pub fn expire(bypass: Option<&Bypass>, state: &mut LoginState, now: u64) -> bool {
-    let Some(bypass) = bypass.filter(|bypass| bypass.standing(now) == Standing::Over) else {
+    let Some(bypass) = bypass else {
         return false;
     };
-    !std::mem::replace(&mut remember(bypass, state).over, true)
+    let is_over = bypass.standing(now) == Standing::Over;
+    let has_run_out = remembered(bypass, state).is_some_and(|known| known.has_run_out(state.now()));
+    if !is_over && !has_run_out {
+        return false;
+    }
+    !std::mem::replace(&mut note(bypass, state, now).over, true)
 }
 
 /// Seconds since the Unix epoch of a moment as records write it (RFC 3339); `None` before the epoch, and where a part

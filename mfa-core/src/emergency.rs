@@ -60,6 +60,8 @@ pub enum Mark {
     UsedBefore,
     /// Another one was made meanwhile.
     Replaced,
+    /// Another login holds the file for so long: it may just be marking it.
+    Busy,
 }
 
 /// Why the file could not be changed.
@@ -82,8 +84,11 @@ impl fmt::Display for Obstacle {
 /// Marks a code as used, as the file is now: another login may have been quicker. All else in the file stays, to the
 /// letter.
 pub fn use_up(path: &Path, owner: Owner, code: (&str, &str), unix_seconds: u64) -> Mark {
-    try_to_use_up(path, owner, code, unix_seconds)
-        .unwrap_or_else(|obstacle| Mark::Unmarked(obstacle.to_string()))
+    match try_to_use_up(path, owner, code, unix_seconds) {
+        Ok(mark) => mark,
+        Err(Obstacle::Block(BlockError::Busy { .. })) => Mark::Busy,
+        Err(obstacle) => Mark::Unmarked(obstacle.to_string()),
+    }
 }
 
 fn try_to_use_up(

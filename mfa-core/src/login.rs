@@ -296,7 +296,7 @@ impl<'a, 'p> Login<'a, 'p> {
             }
             Some(Decision::Passphrase(reason)) => {
                 self.record = record.ok().flatten();
-                return self.ask_for_the_passphrase_alone(subject, reason);
+                return self.ask_for_the_passphrase_alone(subject, decoy, reason);
             }
             Some(Decision::Deny(_) | Decision::Challenge(_)) | None => {}
         }
@@ -306,7 +306,12 @@ impl<'a, 'p> Login<'a, 'p> {
             Err(error) => self.store_is_unusable(&error),
         }
         if config.prompt.first == First::Send && self.setting.sends_codes() {
+            // A code is sent beside a right passphrase alone.
+            if let Err(outcome) = self.ask_passphrase(1) {
+                return outcome;
+            }
             let _section = CriticalSection::enter();
+            self.check_passphrase();
             self.grant_wish(subject, None, None);
         }
         self.ask_for_codes(subject, decoy)
@@ -335,15 +340,12 @@ impl<'a, 'p> Login<'a, 'p> {
             // Until all is said and kept: who stopped this process in between would guess, or use up what may be
             // sent, without a trace. Where that can't be had, the store refuses as well.
             let _section = CriticalSection::enter();
-            if self.setting.channels.any()
-                && let Err(error) = secure_file::check_descriptors(DESCRIPTORS)
-            {
-                // What was judged could not be told.
-                self.store_is_unusable(&error.into());
+            if !self.can_tell() {
                 subject = decoy;
             }
+            self.check_passphrase();
             if !matches!(reply, Reply::Wish(None)) {
-                self.check_passphrase();
+                self.use_up_passphrase();
             }
             let hashed = self.hash_like_a_recovery_code(&reply, length);
             if self.is_unusable {
@@ -382,6 +384,20 @@ impl<'a, 'p> Login<'a, 'p> {
             LoginOutcome::Unavailable
         } else {
             LoginOutcome::Refused
+        }
+    }
+
+    /// Whether what is judged could be told: else it is not judged, and a line says why.
+    fn can_tell(&mut self) -> bool {
+        if !self.setting.channels.any() {
+            return true;
+        }
+        match secure_file::check_descriptors(DESCRIPTORS) {
+            Ok(()) => true,
+            Err(error) => {
+                self.store_is_unusable(&error.into());
+                false
+            }
         }
     }
 
@@ -503,10 +519,27 @@ impl<'a, 'p> Login<'a, 'p> {
     ) -> SendOutcome {
         let mut delivery = None;
         let (setting, request, clock) = (self.setting, self.request, self.ports.clock);
+        let beside = &mut self.beside;
         let result = self.ports.store.transaction(subject, &mut |record, state| {
-            let made = judge::judge_wish(setting, request, clock, record, state, method, reference);
+            let made = passphrase::judge_beside(
+                beside.as_mut(),
+                (setting, record, state),
+                |state| {
+                    judge::judge_wish(setting, request, clock, record, state, method, reference)
+                },
+                |made| matches!(made, Delivery::Send(_)),
+            );
             delivery = Some(made);
         });
+        let delivery = match delivery {
+            Some(Err(wrong)) if result.is_ok() => {
+                self.start_for_nobody();
+                let _ = self.report_passphrase(&wrong, attempt.unwrap_or(1));
+                return SendOutcome::NotSent;
+            }
+            Some(made) => made.ok(),
+            None => None,
+        };
         let entry = Entry {
             attempt,
             method: method.map(Method::as_str),
@@ -644,12 +677,19 @@ impl<'a, 'p> Login<'a, 'p> {
         let beside = &mut self.beside;
         let result = self.ports.store.transaction(subject, &mut |record, state| {
             let judge = |state: &mut _| judge::judge(setting, request, clock, record, state, code);
-            let is_evaluated =
-                |judged: &_| !matches!(judged, Judgement::Denied(_) | Judgement::Held(_));
+            // What it comes to whatever the passphrase is must not tell whether that is right.
+            let is_evaluated = |judged: &_| {
+                !matches!(
+                    judged,
+                    Judgement::Denied(_)
+                        | Judgement::Held(_)
+                        | Judgement::NoSecretOpens(_)
+                        | Judgement::ClockRollback
+                )
+            };
             let judged = passphrase::judge_beside(
                 beside.as_mut(),
                 (setting, record, state),
-                |state| &mut state.codes,
                 judge,
                 is_evaluated,
             );

@@ -165,7 +165,18 @@ impl Hasher {
         let no_memory = |_| PassphraseError::NoMemory;
         let params =
             Params::new(cost.memory, cost.passes, cost.lanes, Some(length)).map_err(no_memory)?;
-        let blocks = params.block_count();
+        self.make_room(params.block_count())?;
+        let mut hash = Zeroizing::new(vec![0; length]);
+        // It refuses lengths and memory of the wrong size, which none of these are.
+        let computed = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_into_with_memory(text, salt, &mut hash, self.memory.as_mut_slice());
+        // Block by block: the vector stays as long as it is.
+        self.memory.iter_mut().for_each(Zeroize::zeroize);
+        computed.map_err(no_memory)?;
+        Ok(hash)
+    }
+
+    fn make_room(&mut self, blocks: usize) -> Result<(), PassphraseError> {
         if self.memory.len() < blocks {
             // Not to be copied into what is larger.
             self.memory = Vec::new();
@@ -175,14 +186,7 @@ impl Hasher {
                 .map_err(|_| PassphraseError::NoMemory)?;
             self.memory.resize(blocks, Block::new());
         }
-        let mut hash = Zeroizing::new(vec![0; length]);
-        // It refuses lengths and memory of the wrong size, which none of these are.
-        let computed = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into_with_memory(text, salt, &mut hash, self.memory.as_mut_slice());
-        // Block by block: the vector stays as long as it is.
-        self.memory.iter_mut().for_each(Zeroize::zeroize);
-        computed.map_err(no_memory)?;
-        Ok(hash)
+        Ok(())
     }
 
     /// The hash of a passphrase, with a salt of its own.
@@ -202,11 +206,12 @@ impl Hasher {
     }
 
     /// Whether a passphrase is the one that is kept. One hash is computed, whatever was typed (`None`: something that
-    /// can't be right), and of the `usual` cost where none is kept.
+    /// can't be right), and of the `usual` cost where none is kept, or where what is kept costs more memory than there is:
+    /// then it is not right, as nobody's is, since a caller's limits are not to tell whose costs more.
     ///
     /// # Errors
     ///
-    /// The system gives no memory.
+    /// The system gives no memory for the usual cost.
     pub fn is_right(
         &mut self,
         typed: Option<&Passphrase>,
@@ -218,7 +223,15 @@ impl Hasher {
             (kept.salt(), kept.hash())
         });
         let cost = kept.map_or(usual, PassphraseHash::cost);
-        let hash = self.hash(text, salt, cost, expected.len())?;
+        // What anybody's takes has to be there for everybody.
+        self.make_room(usual.memory as usize)?;
+        let hash = match self.hash(text, salt, cost, expected.len()) {
+            Err(PassphraseError::NoMemory) if cost.memory > usual.memory => {
+                self.hash(NOTHING, salt, usual, expected.len())?;
+                return Ok(false);
+            }
+            hash => hash?,
+        };
         let is_same = constant_time_eq::constant_time_eq(&hash, expected);
         Ok(is_same && typed.is_some() && kept.is_some())
     }

@@ -46,7 +46,11 @@ impl ModuleArgs {
                     "nullok" => parsed.nullok = true,
                     "passphrase" => parsed.passphrase = true,
                     "audit" => parsed.audit = true,
-                    _ => parsed.unknown.push(argument),
+                    _ => {
+                        // A slip in the word that makes the first factor must not leave a code alone.
+                        parsed.passphrase |= argument.starts_with("pass");
+                        parsed.unknown.push(argument);
+                    }
                 },
             }
         }

@@ -342,7 +342,12 @@ impl Surveyor<'_> {
             }
         }
         state.advance(self.now);
-        for (failures, whose) in [(&state.codes, ""), (&state.recovery, "recovery codes")] {
+        let counters = [
+            (&state.codes, ""),
+            (&state.recovery, "recovery codes"),
+            (&state.passphrase, "passphrases"),
+        ];
+        for (failures, whose) in counters {
             let tally = match throttle::admit(failures, state.now(), &Limits::from(self.config)) {
                 Verdict::Disabled => &mut survey.disabled,
                 Verdict::Locked(_) => &mut survey.locked,

@@ -8,7 +8,7 @@ use crate::critical::CriticalSection;
 use crate::host;
 use crate::notice;
 use crate::passphrase::{Cost, Judge, Opinion, Passphrase, Question};
-use crate::policy::{self, AccountDecision, DenyReason};
+use crate::policy::{self, Decision, DenyReason};
 use crate::record::{KeptPassphrase, UserRecord};
 use crate::request::LoginRequest;
 use crate::secure_file::BlockError;
@@ -178,6 +178,9 @@ impl Login<'_, '_> {
         };
         // Until the user is told.
         let _section = CriticalSection::enter();
+        if !self.can_tell() {
+            return Err(ChangeOutcome::Unavailable);
+        }
         let now = self.ports.clock.now().unix_seconds();
         let mut changed = None;
         let put = self.ports.store.change_passphrase(user, &mut |record| {
@@ -242,9 +245,11 @@ fn may_change(
     request: &LoginRequest,
     record: Option<&UserRecord>,
 ) -> Result<(), DenyReason> {
-    match policy::decide_account(setting.config, request, record, setting.device) {
-        AccountDecision::Deny(reason) => Err(reason),
-        AccountDecision::Accept | AccountDecision::Skip(_) => record
+    let (config, channels) = (setting.config, setting.channels);
+    match policy::decide_asked(config, channels, request, record, setting.device) {
+        // Without anything that a code could be checked with, too.
+        Decision::Deny(reason) if reason != DenyReason::NotEnrolled => Err(reason),
+        _ => record
             .and_then(|record| record.passphrase.as_ref())
             .map(drop)
             .ok_or(DenyReason::NoPassphrase),

@@ -122,6 +122,8 @@ impl<'a> BreakGlass<'a> {
         };
         match recovery::is_single(&code, kept) {
             Ok(true) if !self.file.lets_in(request) => Judgement::Refused("not_named"),
+            // As it was read for this login: who can't be asked again must not make it good.
+            Ok(true) if self.file.used.is_some() => Judgement::Refused("used"),
             Ok(true) => match emergency::use_up(self.path, self.owner, kept, now) {
                 Mark::Used => Judgement::Accepted("marked as used".to_owned()),
                 Mark::Unmarked(why) => {
@@ -130,6 +132,7 @@ impl<'a> BreakGlass<'a> {
                     Judgement::Accepted(detail)
                 }
                 Mark::UsedBefore => Judgement::Refused("used"),
+                Mark::Busy => Judgement::Refused("busy"),
                 Mark::Replaced => Judgement::Refused("replaced"),
             },
             Ok(false) => Judgement::Refused("wrong"),

@@ -2,7 +2,9 @@
 //! before the code, and judged with it: nobody learns which of the two was wrong.
 
 use super::event_while_held;
-use super::{Login, LoginOutcome, Noticed, PASSPHRASE_PROMPT, PromptError, Setting};
+use super::{
+    Login, LoginOutcome, Noticed, PASSPHRASE_PROMPT, PromptError, SSHD_DUMMY_PASSWORD, Setting,
+};
 use crate::audit::{Entry, Event};
 use crate::critical::CriticalSection;
 use crate::otp::TypedAnswer;
@@ -13,7 +15,7 @@ use crate::request::LoginRequest;
 use crate::secure_file::BlockError;
 use crate::state::LoginState;
 use crate::store::{StoreError, Subject};
-use crate::throttle::{self, Consequence, Failures, Limits, Verdict};
+use crate::throttle::{self, Consequence, Limits, Verdict};
 
 /// What a login with nothing but a passphrase is called in lines, notices and the session's environment.
 pub(super) const METHOD: &str = "passphrase";
@@ -27,6 +29,8 @@ pub(super) struct Beside {
     /// The same as a passphrase; none where it can't be one.
     passphrase: Option<Passphrase>,
     found: Option<Found>,
+    /// A failure was charged for it: at a wish for a code, and not again at the code.
+    is_charged: bool,
 }
 
 #[derive(Debug)]
@@ -45,13 +49,18 @@ impl Beside {
         self.passphrase = answer.as_passphrase().ok();
         self.typed = Some(answer);
         self.found = None;
+        self.is_charged = false;
+    }
+
+    /// Another one is to be typed beside the next code.
+    fn use_up(&mut self) {
+        self.typed = None;
     }
 
     /// Compares what was typed with what a record keeps, by one hash, whoever it is and whatever was typed.
     pub(super) fn check(&mut self, record: Option<&UserRecord>, cost: Cost) {
         let kept = kept_hash(record);
         let is_right = self.hasher.is_right(self.passphrase.as_ref(), kept, cost);
-        self.typed = None;
         self.found = Some(Found {
             with: kept.cloned(),
             is_right,
@@ -130,15 +139,17 @@ fn kept_hash(record: Option<&UserRecord>) -> Option<&PassphraseHash> {
 #[derive(Debug)]
 pub(super) enum Wrong {
     Passphrase(Consequence),
+    Held(Verdict),
     Unable(PassphraseError),
 }
 
-/// Has a code judged, and lets that count beside a right passphrase alone: with a wrong one nothing of it stays, a
-/// right code is good as before, and one failure is charged where the code's would have been.
+/// Has a code judged, or the wish for one, and lets that count beside a right passphrase alone: with a wrong one nothing of
+/// it stays, a right code is good as before, and one failure is charged, to a counter of passphrases' own: strangers run
+/// it up, and nobody is to be kept out by them where a passphrase is not asked for. `is_evaluated`: it depends on what was
+/// typed.
 pub(super) fn judge_beside<J>(
     beside: Option<&mut Beside>,
     (setting, record, state): (&Setting<'_>, Option<&UserRecord>, &mut LoginState),
-    failures: fn(&mut LoginState) -> &mut Failures,
     judge: impl FnOnce(&mut LoginState) -> J,
     is_evaluated: impl FnOnce(&J) -> bool,
 ) -> Result<J, Wrong> {
@@ -148,15 +159,27 @@ pub(super) fn judge_beside<J>(
     let is_right = beside.is_right(record, Cost::from(&setting.config.passphrase));
     let mut tried = state.clone();
     let judged = judge(&mut tried);
-    if !is_evaluated(&judged) || is_right == Ok(true) {
+    if !is_evaluated(&judged) {
         *state = tried;
         return Ok(judged);
     }
-    state.clock = tried.clock;
-    is_right.map_err(Wrong::Unable)?;
-    let elapsed = state.now();
+    state.clock = tried.clock.clone();
     let limits = Limits::from(setting.config);
-    let consequence = throttle::charge(failures(state), elapsed, &limits);
+    let verdict = throttle::admit(&state.passphrase, state.now(), &limits);
+    if verdict != Verdict::Evaluate {
+        return Err(Wrong::Held(verdict));
+    }
+    if is_right.map_err(Wrong::Unable)? {
+        *state = tried;
+        throttle::forgive(&mut state.passphrase);
+        return Ok(judged);
+    }
+    let elapsed = state.now();
+    let consequence = if std::mem::replace(&mut beside.is_charged, true) {
+        Consequence::Counted
+    } else {
+        throttle::charge(&mut state.passphrase, elapsed, &limits)
+    };
     Err(Wrong::Passphrase(consequence))
 }
 
@@ -173,7 +196,7 @@ pub(super) enum Alone {
     Unable(PassphraseError),
 }
 
-impl Login<'_, '_> {
+impl<'a> Login<'a, '_> {
     /// Asks for the passphrase where the service has one asked for, once for each code that is judged.
     pub(super) fn ask_passphrase(&mut self, attempt: u32) -> Result<(), LoginOutcome> {
         let Some(beside) = &mut self.beside else {
@@ -183,7 +206,9 @@ impl Login<'_, '_> {
             return Ok(());
         }
         let answer = self.ask_secret(PASSPHRASE_PROMPT, attempt)?;
-        if self.ports.prompt.is_password(&answer) {
+        // What sshd hides has nobody typed.
+        let is_dummy = answer.is_repetition_of(SSHD_DUMMY_PASSWORD);
+        if !is_dummy && self.ports.prompt.is_password(&answer) {
             let attempt = Some(attempt);
             let entry = Entry {
                 attempt,
@@ -235,18 +260,39 @@ impl Login<'_, '_> {
         }
     }
 
+    /// The next code is to be typed with another one.
+    pub(super) fn use_up_passphrase(&mut self) {
+        if let Some(beside) = &mut self.beside {
+            beside.use_up();
+        }
+    }
+
     /// Writes the line of a wrong passphrase: nothing in it tells what the code was.
     pub(super) fn report_passphrase(&mut self, wrong: &Wrong, attempt: u32) -> Noticed {
         let entry = Entry {
             attempt: Some(attempt),
             ..Entry::default()
         };
+        let by_passphrase = Entry {
+            method: Some(METHOD),
+            ..entry.clone()
+        };
         match wrong {
             Wrong::Passphrase(consequence) => {
+                self.counter = Some(METHOD);
                 self.log(Event::BadPassphrase, &entry);
-                let event = self.report_consequence(Event::BadPassphrase, *consequence, &entry);
+                let event =
+                    self.report_consequence(Event::BadPassphrase, *consequence, &by_passphrase);
                 self.tell_filters();
                 Some(event)
+            }
+            Wrong::Held(verdict) => {
+                self.counter = Some(METHOD);
+                let event = event_while_held(*verdict);
+                self.log(event, &by_passphrase);
+                self.tell_filters();
+                // Neither evaluated nor counted: whoever made it so was told of the failures before.
+                (event != Event::Throttled).then_some(event)
             }
             Wrong::Unable(error) => {
                 self.passphrase_is_unusable(*error, &entry);
@@ -269,7 +315,8 @@ impl Login<'_, '_> {
     /// Asks whom a rule lets by for the passphrase, and for nothing else.
     pub(super) fn ask_for_the_passphrase_alone(
         &mut self,
-        subject: Subject<'_>,
+        subject: Subject<'a>,
+        decoy: Subject<'a>,
         reason: SkipReason,
     ) -> LoginOutcome {
         let by_rule = Entry {
@@ -281,7 +328,7 @@ impl Login<'_, '_> {
             if let Err(outcome) = self.ask_passphrase(attempt) {
                 return outcome;
             }
-            let _section = CriticalSection::enter();
+            let section = CriticalSection::enter();
             let judged = self.judge_passphrase(subject, |setting, request, record, now| {
                 let (config, channels) = (setting.config, setting.channels);
                 match policy::decide(config, channels, request, record, setting.device, now) {
@@ -295,13 +342,20 @@ impl Login<'_, '_> {
                 attempt: Some(attempt),
                 ..Entry::default()
             };
-            match self.report_alone(judged.as_ref(), &entry) {
-                // It may have ended, or been taken back, while the passphrase was typed.
-                Ok(()) if reason == SkipReason::Bypass => {
-                    if self.pass_by(subject) {
-                        return LoginOutcome::Accepted;
-                    }
+            if reason == SkipReason::Bypass {
+                let is_over = match judged {
+                    Some(Alone::Right) if self.pass_by(subject) => return LoginOutcome::Accepted,
+                    Some(Alone::Right | Alone::Denied(DenyReason::NotEnrolled)) => true,
+                    _ => false,
+                };
+                // It ended, or was taken back, while the passphrase was typed: like anybody from now on.
+                if is_over {
+                    drop(section);
+                    self.log(Event::Challenge, &Entry::default());
+                    return self.ask_for_codes(subject, decoy);
                 }
+            }
+            match self.report_alone(judged.as_ref(), &entry) {
                 Ok(()) => {
                     let method = Some(METHOD);
                     self.log(
@@ -326,13 +380,17 @@ impl Login<'_, '_> {
     }
 
     /// Has a passphrase judged by itself, and what came of it on disk. `None`: the store can't be used, or is busy,
-    /// and a line says so. Right or not, what stands against codes is not forgiven by it alone.
+    /// and a line says so. What stands against codes stays.
     pub(super) fn judge_passphrase(
         &mut self,
         subject: Subject<'_>,
         standing: Standing,
     ) -> Option<Alone> {
+        if !self.can_tell() {
+            return None;
+        }
         self.check_passphrase();
+        self.use_up_passphrase();
         let cost = Cost::from(&self.setting.config.passphrase);
         let (setting, request, clock) = (self.setting, self.request, self.ports.clock);
         let mut judged = None;
@@ -341,16 +399,19 @@ impl Login<'_, '_> {
             let now = clock.now();
             state.advance(&now);
             let limits = Limits::from(setting.config);
-            let verdict = throttle::admit(&state.codes, state.now(), &limits);
+            let verdict = throttle::admit(&state.passphrase, state.now(), &limits);
             let is_right = beside.is_right(record, cost);
             let standing = standing(setting, request, record, now.unix_seconds());
             judged = Some(match (standing, verdict) {
                 (Err(reason), _) => Alone::Denied(reason),
                 (Ok(()), Verdict::Evaluate) => match is_right {
-                    Ok(true) => Alone::Right,
+                    Ok(true) => {
+                        throttle::forgive(&mut state.passphrase);
+                        Alone::Right
+                    }
                     Ok(false) => {
                         let elapsed = state.now();
-                        Alone::Wrong(throttle::charge(&mut state.codes, elapsed, &limits))
+                        Alone::Wrong(throttle::charge(&mut state.passphrase, elapsed, &limits))
                     }
                     Err(error) => Alone::Unable(error),
                 },
@@ -380,11 +441,13 @@ impl Login<'_, '_> {
         let noticed = match judged {
             Some(Alone::Right) => return Ok(()),
             Some(Alone::Wrong(consequence)) => {
+                self.counter = Some(METHOD);
                 self.log(Event::BadPassphrase, entry);
                 Some(self.report_consequence(Event::BadPassphrase, *consequence, entry))
             }
             Some(Alone::Denied(reason)) => Some(self.report_denied(*reason, entry)),
             Some(Alone::Held(verdict)) => {
+                self.counter = Some(METHOD);
                 let event = event_while_held(*verdict);
                 self.log(event, entry);
                 (event != Event::Throttled).then_some(event)

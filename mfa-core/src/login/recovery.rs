@@ -139,7 +139,6 @@ impl Login<'_, '_> {
             let judged = judge_beside(
                 beside.as_mut(),
                 (setting, record, state),
-                |state| &mut state.recovery,
                 judge,
                 is_evaluated,
             );

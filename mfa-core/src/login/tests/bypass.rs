@@ -47,6 +47,20 @@ fn nobody_is_asked_while_it_is_open_and_each_use_is_told_and_counted_before() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_keeps_none_open_whose_time_has_passed() {
+    let scene = with_bypass(60);
+    assert_eq!(scene.types(&[]).outcome, LoginOutcome::Skipped);
+    // A minute by the clock that nobody sets; that of the wall is back where it was.
+    scene.shelf.state.borrow_mut().clock.elapsed_ms += 60_000;
+    let login = scene.types(&["000000", EARLIER.1]);
+    assert_eq!(login.outcome, LoginOutcome::Accepted);
+    assert_eq!(login.events, ["1004", "3097", "2101", "2001"]);
+    // An end that somebody moves is no later either.
+    scene.change(|record| record.bypass = Some(Bypass::grant(NOW, HOUR, "lost phone", "root")));
+    assert_eq!(scene.types(&["000000"; 3]).outcome, LoginOutcome::Refused);
+}
+
+#[test]
 fn its_end_is_told_once_and_a_clock_that_is_set_back_does_not_open_it_again() {
     let scene = with_bypass(60).at(NOW + 60);
     let login = scene.types(&["000000", EARLIER.1, "000001"]);

@@ -54,7 +54,8 @@ fn a_wrong_passphrase_looks_like_a_wrong_code_and_leaves_a_right_one_good() {
     let wrong = scene.types(&[WRONG, EARLIER.1, WRONG, EARLIER.1, RIGHT, "000000"]);
     assert_eq!(wrong.outcome, LoginOutcome::Refused);
     assert_eq!(wrong.events, ["1004", "2111", "2111", "2101"]);
-    assert_eq!(scene.shelf.state.borrow().codes.in_row, 3);
+    let failures = |state: &LoginState| (state.passphrase.in_window, state.codes.in_row);
+    assert_eq!(failures(&scene.shelf.state.borrow()), (2, 1));
     assert_eq!(scene.shelf.state.borrow().steps, []);
     let both = with_passphrase();
     let both_wrong = both.types(&[WRONG, "000000", WRONG, "111111", RIGHT, "000000"]);
@@ -170,9 +171,29 @@ fn neither_is_looked_at_while_locked_or_throttled() {
 #[test]
 fn wrong_ones_lock_like_wrong_codes() {
     let scene = with_passphrase();
-    scene.shelf.state.borrow_mut().codes.in_row = 9;
+    scene.shelf.state.borrow_mut().passphrase.in_row = 9;
     let login = scene.types(&[WRONG, EARLIER.1, RIGHT, EARLIER.1, RIGHT, EARLIER.1]);
     assert_eq!(login.events, ["1004", "2111", "2204", "2202", "2202"]);
+    // Who can run that up keeps nobody out where no passphrase is asked for.
+    let mut elsewhere = scene;
+    elsewhere.request.passphrase = false;
+    assert_eq!(
+        elsewhere.types(&[EARLIER.1]).outcome,
+        LoginOutcome::Accepted
+    );
+}
+
+#[test]
+fn what_a_code_comes_to_whatever_was_typed_does_not_tell_whether_the_passphrase_was_right() {
+    let outcome = |passphrase| {
+        let scene = with_passphrase();
+        scene.change(|record| record.apps[0].secret = "sealed:1:00000000:00".to_owned());
+        let login = scene.types(&[passphrase, EARLIER.1].repeat(3));
+        let charged = scene.shelf.state.borrow().passphrase.in_window;
+        (login.outcome, login.events, charged)
+    };
+    assert_eq!(outcome(RIGHT), outcome(WRONG));
+    assert_eq!(outcome(RIGHT).2, 0);
 }
 
 #[test]
@@ -182,8 +203,8 @@ fn recovery_codes_are_used_up_beside_a_right_passphrase_alone() {
     assert_eq!(login.outcome, LoginOutcome::Accepted);
     assert_eq!(login.events, ["1004", "2111", "2111", "2002"]);
     let state = scene.shelf.state.borrow();
-    // Charged where a wrong recovery code would have been, and forgiven.
-    assert_eq!((state.recovery.in_window, state.codes.in_window), (2, 0));
+    let failures = [&state.passphrase, &state.recovery, &state.codes];
+    assert_eq!(failures.map(|failures| failures.in_window), [2, 0, 0]);
 }
 
 #[test]
@@ -197,19 +218,38 @@ fn a_code_that_is_sent_is_not_used_up_by_a_wrong_passphrase() {
     });
     let accepted = Report::parse("accepted email x");
     scene.post.reports.borrow_mut().extend(accepted);
-    let sent = || leak(scene.post.started.borrow()[0].code.as_str());
+    let codes = || -> Vec<String> {
+        let started = scene.post.started.borrow();
+        let codes = started.iter().map(|document| document.code.to_string());
+        codes.filter(|code| !code.is_empty()).collect()
+    };
+    let sent = || leak(&codes()[0]);
     let login = scene.play(vec![
-        says(WRONG),
+        says(RIGHT),
         says(""),
         // The passphrase is not asked for again.
+        says("000000"),
+        says(WRONG),
         Box::new(|| Ok(sent())),
         says(RIGHT),
         Box::new(|| Ok(sent())),
     ]);
     assert_eq!(login.outcome, LoginOutcome::Accepted);
-    assert_eq!(login.events, ["1004", "1001", "2111", "2001"]);
+    assert_eq!(login.events, ["1004", "1001", "2101", "2111", "2001"]);
     assert!(login.prompts[2].0.starts_with("Code sent"));
     assert_eq!(login.prompts[3].0, "Passphrase: ");
+    // Beside a wrong one none is sent, which nobody sees, and it is one failure.
+    let before = scene.shelf.state.borrow().clone();
+    let login = scene.types(&[
+        WRONG, "", "000000", WRONG, "", "000000", WRONG, "", "000000",
+    ]);
+    assert_eq!(login.outcome, LoginOutcome::Refused);
+    assert!(login.prompts[2].0.starts_with("Code sent"));
+    assert_eq!(codes().len(), 1);
+    let after = scene.shelf.state.borrow();
+    assert_eq!(after.sends, before.sends);
+    let charged = after.passphrase.in_window - before.passphrase.in_window;
+    assert_eq!(charged, 3);
 }
 
 #[test]
@@ -270,7 +310,7 @@ fn nobody_is_let_by_without_the_passphrase() {
             LoginOutcome::Refused
         );
         // Charged at once: the answer tells whether it was right.
-        assert_eq!(scene.shelf.state.borrow().codes.in_window, 2);
+        assert_eq!(scene.shelf.state.borrow().passphrase.in_window, 2);
         // Without one, and without a record: both questions, and no.
         let without: [Change; 2] = [
             |scene| scene.change(|record| record.passphrase = None),
@@ -521,10 +561,10 @@ fn who_does_not_know_it_or_has_none_is_asked_once_and_charged_like_at_a_login() 
             scene.change(|record| record.passphrase = None);
         }),
         ("2202", |scene| {
-            scene.shelf.state.borrow_mut().codes.locked_at = Some(0);
+            scene.shelf.state.borrow_mut().passphrase.locked_at = Some(0);
         }),
         ("2203", |scene| {
-            scene.shelf.state.borrow_mut().codes.disabled = true;
+            scene.shelf.state.borrow_mut().passphrase.disabled = true;
         }),
     ];
     for (event, edit) in cases {
@@ -540,11 +580,13 @@ fn who_does_not_know_it_or_has_none_is_asked_once_and_charged_like_at_a_login() 
     }
     let scene = with_passphrase();
     let _ = change(&scene, answers(&[WRONG]), vec![]);
-    assert_eq!(scene.shelf.state.borrow().codes.in_row, 1);
-    // A right one takes nothing back: else it would buy more guesses at codes.
+    assert_eq!(scene.shelf.state.borrow().passphrase.in_row, 1);
+    // A right one takes nothing of the window back: else it would buy more guesses.
+    scene.shelf.state.borrow_mut().codes.in_row = 1;
     let changed = change(&scene, answers(&[RIGHT, NEW, NEW]), vec![Opinion::Fit]);
     assert_eq!(changed.outcome, ChangeOutcome::Changed);
-    assert_eq!(scene.shelf.state.borrow().codes.in_row, 1);
+    let state = scene.shelf.state.borrow();
+    assert_eq!((state.passphrase.in_window, state.codes.in_row), (1, 1));
 }
 
 #[test]
@@ -648,4 +690,62 @@ fn what_the_store_says_of_a_change_is_its_outcome() {
 /// Answers of a script live as long as the test.
 fn leak(text: &str) -> &'static str {
     Box::leak(text.to_owned().into_boxed_str())
+}
+
+/// Alice, to whom an hour without codes was granted, at such a service.
+fn under_a_bypass() -> Scene {
+    let scene = with_passphrase();
+    scene.change(|record| {
+        let bypass = crate::bypass::Bypass::grant(EARLIER.0, 3600, "no phone", "root");
+        record.bypass = Some(bypass);
+    });
+    scene
+}
+
+#[test]
+fn a_bypass_stands_for_the_code_and_not_for_the_passphrase() {
+    let uses = |scene: &Scene| {
+        scene
+            .shelf
+            .state
+            .borrow()
+            .bypass
+            .as_ref()
+            .map(|known| known.uses)
+    };
+    let scene = under_a_bypass();
+    let login = scene.types(&[WRONG, RIGHT]);
+    assert_eq!(login.outcome, LoginOutcome::Accepted);
+    assert_eq!(login.events, ["1004 bypass", "2111", "2005 no phone"]);
+    assert!(login.prompts.iter().all(|(text, _)| text == "Passphrase: "));
+    assert_eq!(uses(&scene), Some(1));
+    let wrong = under_a_bypass();
+    assert_eq!(wrong.types(&[WRONG; 3]).outcome, LoginOutcome::Refused);
+    assert_eq!(uses(&wrong), None);
+    // Nothing that strangers can run up against codes keeps her out.
+    let locked = under_a_bypass();
+    locked.shelf.state.borrow_mut().codes.disabled = true;
+    assert_eq!(locked.types(&[RIGHT]).outcome, LoginOutcome::Accepted);
+    let none = under_a_bypass();
+    none.change(|record| record.passphrase = None);
+    assert_eq!(
+        none.types(&[RIGHT, EARLIER.1].repeat(3)).outcome,
+        LoginOutcome::Refused
+    );
+}
+
+#[test]
+fn a_bypass_that_ends_while_the_passphrase_is_typed_leads_to_the_code() {
+    let scene = under_a_bypass();
+    let login = scene.play(vec![
+        Box::new(|| {
+            scene.change(|record| record.bypass = None);
+            Ok(RIGHT)
+        }),
+        says(RIGHT),
+        says(EARLIER.1),
+    ]);
+    assert_eq!(login.outcome, LoginOutcome::Accepted);
+    assert_eq!(login.events, ["1004 bypass", "1004", "2001"]);
+    assert_eq!(login.prompts[2].0, "Verification code: ");
 }
