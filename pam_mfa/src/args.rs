@@ -80,17 +80,10 @@ mod tests {
 
     #[test]
     fn what_nobody_knows_is_kept_for_the_log_and_changes_nothing() {
-        let args = parse("nulok nullok=1 conf= conf debug=yes passphrase=1");
+        let args = parse("nulok nullok=1 conf= conf debug=yes");
         assert_eq!(
             args.unknown,
-            [
-                "nulok",
-                "nullok=1",
-                "conf=",
-                "conf",
-                "debug=yes",
-                "passphrase=1"
-            ]
+            ["nulok", "nullok=1", "conf=", "conf", "debug=yes"]
         );
         assert_eq!(
             ModuleArgs {
@@ -99,5 +92,14 @@ mod tests {
             },
             parse("")
         );
+    }
+
+    #[test]
+    fn a_slip_in_the_word_for_the_first_factor_takes_nothing_away() {
+        for slip in ["passphrase=1", "passphrase=yes", "passprase", "pass"] {
+            let args = parse(slip);
+            assert!(args.passphrase, "{slip}");
+            assert_eq!(args.unknown, [slip]);
+        }
     }
 }
