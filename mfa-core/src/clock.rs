@@ -96,6 +96,11 @@ impl Clock for SystemClock {
     }
 }
 
+/// Milliseconds on `CLOCK_BOOTTIME`; where that can't be read, always the same.
+pub(crate) fn up_ms() -> i64 {
+    milliseconds(ClockId::CLOCK_BOOTTIME).0
+}
+
 /// A clock's milliseconds, and whether it could be read. A kernel without `CLOCK_BOOTTIME` (before
 /// 2.6.39) falls back to the wall clock through [`BootId::UNKNOWN`].
 fn milliseconds(clock: ClockId) -> (i64, bool) {

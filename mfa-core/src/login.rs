@@ -346,6 +346,10 @@ impl<'a, 'p> Login<'a, 'p> {
             self.check_passphrase();
             if !matches!(reply, Reply::Wish(None)) {
                 self.use_up_passphrase();
+                // Keys may have been changed while a person typed, and who opens one may take seconds: before anything
+                // is locked, for everybody. Where it can't be read, what the key at hand opens still opens; what
+                // needs a newer one looks again, and says so.
+                let _ = self.setting.key.look_again();
             }
             let hashed = self.hash_like_a_recovery_code(&reply, length);
             if self.is_unusable {

@@ -319,14 +319,18 @@ impl SealingKey {
 
     /// The key that a sealed text names: one of those that were read, or of those that are kept by now.
     fn key_of_text(&self, id: &str) -> Result<Option<Bytes>, SealError> {
-        if let Some(key) = self.find(id) {
+        if let Some(key) = self.find(id).or_else(|| self.find_later(id)) {
             return Ok(Some(key));
         }
         self.look_again()?;
+        Ok(self.find_later(id))
+    }
+
+    fn find_later(&self, id: &str) -> Option<Bytes> {
         let later = self.later.take();
         let found = later.as_ref().and_then(|later| later.find(id));
         self.later.set(later);
-        Ok(found)
+        found
     }
 
     fn find(&self, id: &str) -> Option<Bytes> {

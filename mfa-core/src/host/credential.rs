@@ -13,6 +13,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use zeroize::Zeroizing;
 
+use crate::clock::up_ms;
 use crate::critical::CriticalSection;
 use crate::program;
 use crate::secure_file::{FileError, Owner, folder_of};
@@ -168,7 +169,7 @@ impl Running {
         input: &[u8],
         patience: Duration,
     ) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
-        let mut left = patience;
+        let mut left = Left::of(patience);
         program::hand_over(&self.socket, input).map_err(CredentialError::System)?;
         let output = read(&mut self.socket, MAX_OUTPUT, &mut left)?;
         let complaint = read(&mut self.errors, MAX_COMPLAINT, &mut left)?;
@@ -184,11 +185,11 @@ impl Running {
 
     /// Waits for its end; whether that was a good one. Where the host has it reaped, by ignoring SIGCHLD or by another
     /// thread, nobody can tell: what it has written is looked at then.
-    fn wait(&mut self, left: &mut Duration) -> Result<bool, CredentialError> {
+    fn wait(&mut self, left: &mut Left) -> Result<bool, CredentialError> {
         loop {
             match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::StillAlive) => {
-                    spend(left, SHORT_PAUSE)?;
+                    left.spend(SHORT_PAUSE)?;
                     sleep(SHORT_PAUSE);
                 }
                 Err(Errno::EINTR) => {}
@@ -216,10 +217,30 @@ impl Drop for Running {
     }
 }
 
-/// Takes from the time that is left.
-fn spend(left: &mut Duration, time: Duration) -> Result<(), CredentialError> {
-    *left = left.checked_sub(time).ok_or(CredentialError::TimedOut)?;
-    Ok(())
+/// The time that is left, counted by what is waited for, and by the clock: on a busy host, or one that sleeps meanwhile,
+/// a wait takes longer than it should.
+struct Left {
+    time: Duration,
+    until_ms: i64,
+}
+
+impl Left {
+    fn of(time: Duration) -> Self {
+        let ms = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        Self {
+            time,
+            until_ms: up_ms().saturating_add(ms),
+        }
+    }
+
+    fn spend(&mut self, time: Duration) -> Result<(), CredentialError> {
+        let left = self.time.checked_sub(time);
+        self.time = left.ok_or(CredentialError::TimedOut)?;
+        if up_ms() > self.until_ms {
+            return Err(CredentialError::TimedOut);
+        }
+        Ok(())
+    }
 }
 
 /// Reads until the other end is closed. Each read counts as if it took long: what comes in small pieces comes to an
@@ -227,7 +248,7 @@ fn spend(left: &mut Duration, time: Duration) -> Result<(), CredentialError> {
 fn read(
     from: &mut UnixStream,
     max: usize,
-    left: &mut Duration,
+    left: &mut Left,
 ) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
     // Room for all at once: what grows leaves copies behind.
     let mut bytes = Zeroizing::new(vec![0; max]);
@@ -245,7 +266,7 @@ fn read(
                 _ => return Err(system(&error)),
             },
         }
-        spend(left, PAUSE)?;
+        left.spend(PAUSE)?;
     }
     bytes.truncate(filled);
     Ok(bytes)

@@ -92,10 +92,6 @@ pub(super) fn judge(
     code: &Code,
 ) -> Judgement {
     let config = setting.config;
-    // Keys may have been changed while a person typed. Everybody's answer costs that look.
-    if let Err(error) = setting.key.look_again() {
-        return Judgement::NoSecretOpens(error.to_string());
-    }
     let now = clock.now();
     state.advance(&now);
     let seconds = now.unix_seconds();
@@ -385,11 +381,11 @@ pub(super) fn spend_like_a_code(
     state: &LoginState,
     seconds: u64,
 ) {
-    let looked = setting.key.look_again();
     if let Some(code) = TypedAnswer::new(b"000000".to_vec()).as_code() {
         let sent = matching_sent_code(setting, request, record, state, &code);
         spend_like_an_app(setting, &code, seconds);
-        let _ = std::hint::black_box((looked, sent));
+        token::spend(setting, &code);
+        let _ = std::hint::black_box(sent);
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod bypass;
 mod emergency;
+mod key;
 mod passphrase;
 mod recovery;
 mod token;
@@ -56,15 +57,19 @@ impl Store for Shelf {
     ) -> Result<(), StoreError> {
         if let Subject::Decoy(_) = subject {
             self.transactions.borrow_mut().push("decoy");
+            let looks = key::LOOKS.get();
             step(None, &mut self.decoy.borrow_mut());
+            assert_eq!(key::LOOKS.get(), looks, "a look at the key while locked");
             return Ok(());
         }
         self.transactions.borrow_mut().push("user");
         let mut changed = self.state.borrow().clone();
         let hashes = crate::recovery::HASHES.get();
+        let looks = key::LOOKS.get();
         step(self.record.borrow().as_ref(), &mut changed);
         // It would tell by time who has recovery codes, and keep others waiting.
         assert_eq!(crate::recovery::HASHES.get(), hashes, "a hash while locked");
+        assert_eq!(key::LOOKS.get(), looks, "a look at the key while locked");
         if let Some(error) = self.transaction_error.borrow().clone() {
             return Err(error);
         }

@@ -6,6 +6,8 @@ use std::os::unix::fs::chown;
 use mfa_tests::pam_host::{AUTH_ERR, CONV_ERR, PamHost, SUCCESS, UNAVAIL, login_script};
 use mfa_tests::{install_courier, on_a_bare_host};
 
+use crate::{TABLES, name_credential};
+
 /// The uid of `_mfa`.
 const COURIER: u32 = 991;
 
@@ -75,7 +77,7 @@ fn with_both_keys_at_hand_everybody_gets_in_whatever_was_sealed_anew() {
 }
 
 #[test]
-fn a_key_that_is_lost_while_people_type_denies_everybody_alike() {
+fn a_key_that_is_lost_while_people_type_lets_in_whom_the_key_at_hand_does() {
     on_a_bare_host(|_| {
         let host = PamHost::new();
         let app = host.enroll("alice");
@@ -84,23 +86,55 @@ fn a_key_that_is_lost_while_people_type_denies_everybody_alike() {
             .expect_success();
         let (key, aside) = (host.path("seal.key"), host.path("aside"));
         let (key, aside) = (key.display(), aside.display());
-        for (user, code) in [
-            ("alice", app.code()),
-            ("alice", "000000".to_owned()),
-            ("bob", "000000".to_owned()),
-            ("mallory", "000000".to_owned()),
-            ("nobody-here", "000000".to_owned()),
+        let play = |user: &str, meanwhile: &str, code: &str| {
+            host.play(&format!(
+                "user {user}\n{meanwhile}do run mv {key} {aside}\nanswer text {code}\nauthenticate\nrun mv {aside} {key}\n"
+            ))
+        };
+        for (user, code, result) in [
+            ("alice", app.code(), SUCCESS),
+            ("alice", "000000".to_owned(), AUTH_ERR),
+            ("bob", "000000".to_owned(), AUTH_ERR),
+            ("mallory", "000000".to_owned(), AUTH_ERR),
+            ("nobody-here", "000000".to_owned(), AUTH_ERR),
         ] {
-            let seen = host.play(&format!(
-                "user {user}\ndo run mv {key} {aside}\nanswer text {code}\nauthenticate\nrun mv {aside} {key}\n"
-            ));
-            assert_eq!(seen.result(), UNAVAIL, "{user}\n{seen}");
-            let line = seen.only("MFA-4001");
-            assert!(
-                line.get("detail").ends_with("seal.key: does not exist"),
-                "{user}\n{seen}"
-            );
+            let seen = play(user, "", &code);
+            assert_eq!(seen.result(), result, "{user}\n{seen}");
+            assert!(seen.events("MFA-4001").is_empty(), "{user}\n{seen}");
         }
+        // What was sealed with the key that is lost does not open, and it is said why.
+        let rotate_now = format!("do run {}\n", host.admin_command("seal rotate"));
+        let code = app.code();
+        let seen = play("alice", &rotate_now, &code);
+        assert_eq!(seen.result(), UNAVAIL, "{seen}");
+        let line = seen.only("MFA-4001");
+        assert!(
+            line.get("detail").ends_with("seal.key: does not exist"),
+            "{seen}"
+        );
+        assert_eq!(host.login("alice", &[&code]).result(), SUCCESS);
+    });
+}
+
+#[test]
+fn who_was_asked_before_the_key_was_bound_gets_in_after_it() {
+    on_a_bare_host(|_| {
+        let host = PamHost::with_config(TABLES);
+        let app = host.enroll("alice");
+        name_credential(&host);
+        fs::copy(host.path("mfa.toml"), host.path("bound.toml")).unwrap();
+        host.configure(TABLES);
+        let (config, bound) = (host.path("mfa.toml"), host.path("bound.toml"));
+        let seen = host.play(&format!(
+            "user alice\ndo run {}\ndo run cp {} {}\ndo run {}\nanswer text {}\nauthenticate\n",
+            host.admin_command("seal bind"),
+            bound.display(),
+            config.display(),
+            host.admin_command("seal bind --yes"),
+            app.code(),
+        ));
+        assert!(!host.path("seal.key").exists(), "{seen}");
+        assert_eq!(seen.result(), SUCCESS, "{seen}");
         assert_eq!(host.login("alice", &[app.code()]).result(), SUCCESS);
     });
 }

@@ -103,6 +103,17 @@ fn a_program_that_does_not_end_is_ended() {
 }
 
 #[test]
+fn time_is_up_by_the_clock_where_waits_take_longer_than_they_should() {
+    let mut left = Left::of(LONG_PATIENCE);
+    assert_eq!(left.spend(PAUSE), Ok(()));
+    left.until_ms = up_ms() - 1;
+    assert_eq!(left.spend(PAUSE), Err(CredentialError::TimedOut));
+    let mut left = Left::of(LONG_PATIENCE);
+    assert_eq!(left.spend(LONG_PATIENCE), Ok(()));
+    assert_eq!(left.spend(PAUSE), Err(CredentialError::TimedOut));
+}
+
+#[test]
 fn what_protects_a_credential_is_read_from_its_beginning() {
     // What systemd-creds 252 of Debian 12 made with a host key.
     let made = b"Whxqht+dQJax1aZeCGLxmiAAAAABAAAADAAAABAAAABfmMsHtBPF7rJc/KcAAAAALsLCXLj7aYvoQsk\n";

@@ -419,6 +419,7 @@ fn everybody_who_is_refused_costs_one_search() {
     type Change = fn(&mut Scene);
     // From ten used ones over a hundred ahead to the one that would follow.
     const SEARCH: u32 = 10 + 100 + 2;
+    const RECOVERY_SHAPED: &str = "0000-0000-0000-0";
     let cases: [(&str, Change, u32); 9] = [
         ("an app", |scene| *scene = super::scene(), SEARCH),
         ("a token", |_| {}, SEARCH),
@@ -452,14 +453,21 @@ fn everybody_who_is_refused_costs_one_search() {
     ];
     for (who, change, expected) in cases {
         // Wrong, used, out of step, and with another number of digits.
-        for typed in ["000000", shown(19), shown(60), "1234567", "what now"] {
+        for typed in [
+            "000000",
+            shown(19),
+            shown(60),
+            "1234567",
+            "what now",
+            RECOVERY_SHAPED,
+        ] {
             let mut scene = with_token(20);
             change(&mut scene);
             let before = COMPUTED.get();
             let login = scene.types(&[typed, "12 34", "12 34"]);
             assert_eq!(login.outcome, LoginOutcome::Refused);
-            // What is no code costs a stranger's search.
-            let expected = if typed == "what now" {
+            // What is no code, or one of another kind, costs a stranger's search.
+            let expected = if ["what now", RECOVERY_SHAPED].contains(&typed) {
                 SEARCH
             } else {
                 expected
