@@ -180,7 +180,7 @@ fn move_counters(house: &House, user: &UserName) -> Result<(), Failure> {
     house.change(user, |record| {
         for counter in &counters {
             if record.token(&counter.token).is_none() {
-                record.remember_removed(&counter.token, counter.next);
+                record.remember_removed(&counter.token, Some(counter.next));
             }
         }
         Ok(())
@@ -213,7 +213,7 @@ fn remove(
     let user = context.person(name)?.user;
     let record = house.record(&user)?;
     let found = find(&record, label)?;
-    let (id, label, start) = (found.id.clone(), found.label.clone(), found.counter);
+    let (id, label) = (found.id.clone(), found.label.clone());
     let name = shown(user.as_str());
     ask::confirm(
         &format!("Remove the token {} of {name}?", shown(label.get())),
@@ -222,7 +222,8 @@ fn remove(
     let (_, is_changed) = house.change(&user, |record| {
         if record.token(&id).is_some() {
             record.tokens.retain(|token| token.id != id);
-            record.remember_removed(&id, start);
+            // The state says how far it was used, where it can be read and names it.
+            record.remember_removed(&id, None);
         }
         Ok(())
     })?;

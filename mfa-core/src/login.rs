@@ -30,6 +30,7 @@ use crate::recovery::RecoveryCode;
 use crate::request::LoginRequest;
 use crate::seal::SealingKey;
 use crate::secure_file::{self, BlockError};
+use crate::state::LoginState;
 use crate::store::{Store, StoreError, Subject};
 use crate::throttle::{Consequence, Verdict};
 use judge::{Delivery, Judgement};
@@ -705,9 +706,31 @@ impl<'a, 'p> Login<'a, 'p> {
             self.tell_of_expiry();
         }
         match self.judged(result, judgement, attempt) {
-            Some(Ok(judgement)) => self.report(&judgement, attempt),
+            Some(Ok(judgement)) => {
+                self.report(&judgement, attempt)?;
+                if let Judgement::Accepted {
+                    method: Method::Token,
+                    ..
+                } = judgement
+                {
+                    self.write_again(subject, &mut |_| {});
+                }
+                Ok(())
+            }
             Some(Err(wrong)) => Err(self.report_passphrase(&wrong, attempt)),
             None => Err(None),
+        }
+    }
+
+    /// Writes the state once more after a login by what is good once for ever, so that both slots have it as used. Where
+    /// that fails the first one has, and a line says so.
+    fn write_again(&mut self, subject: Subject<'_>, change: &mut dyn FnMut(&mut LoginState)) {
+        let written = self
+            .ports
+            .store
+            .transaction(subject, &mut |_, state| change(state));
+        if let Err(error) = written {
+            log_store_error(self.trail, self.ports.audit, &error);
         }
     }
 

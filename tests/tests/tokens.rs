@@ -282,3 +282,40 @@ fn somebody_with_a_token_is_locked_like_everybody_and_sees_what_everybody_sees()
         assert_eq!(host.login("alice", &[&code]).result(), SUCCESS);
     });
 }
+
+#[test]
+fn neither_a_flipped_bit_nor_removing_what_nobody_knows_of_makes_a_used_code_good_again() {
+    on_a_bare_host(|_| {
+        let host = PamHost::with_config(PATIENT);
+        let token = host.enroll_token("alice");
+        let used = [token.press(), token.press()];
+        for code in &used {
+            assert_eq!(host.login("alice", &[code]).result(), SUCCESS);
+        }
+        let state = host.state_path("alice");
+        let sound = fs::read(&state).unwrap();
+        // The newer slot, or the older one.
+        for place in [100, 2148] {
+            let mut damaged = sound.clone();
+            damaged[place] ^= 1;
+            overwrite(&state, &damaged);
+            let seen = host.login("alice", &[&used[1]]);
+            assert_eq!(seen.result(), AUTH_ERR, "{place}\n{seen}");
+            assert_eq!(seen.only("MFA-2102").get("method"), "token", "{seen}");
+        }
+        // Nobody knows any more which were used, whoever takes the token out and puts it in again.
+        fs::remove_file(&state).unwrap();
+        let words = ["token", "remove", "alice", "key ring", "--yes"];
+        host.admin(&words).expect_success();
+        token.add_to(&host, "alice", "key ring");
+        for code in &used {
+            let seen = host.login("alice", &[code]);
+            assert_eq!(seen.result(), AUTH_ERR, "{seen}");
+        }
+        let resync_words = ["token", "resync", "alice"];
+        let (one, other) = (token.press(), token.press());
+        assert_eq!(resync(&host, &resync_words, &one, &other), Some(0));
+        assert_eq!(host.login("alice", &[&used[0]]).result(), AUTH_ERR);
+        assert_eq!(host.login("alice", &[token.press()]).result(), SUCCESS);
+    });
+}

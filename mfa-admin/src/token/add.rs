@@ -172,13 +172,25 @@ fn counter(
     let in_state = state.and_then(|state| state.token(id).map(|counter| counter.next));
     let known = record.removed_counter(id).max(in_state).unwrap_or(0);
     let given = arguments.counter.unwrap_or(0);
-    if given < known {
+    if is_unknown(record, id) && in_state.is_none() {
+        context.output.warn(&format!(
+            "{0} had this token before, and nobody knows how far its codes were used: none lets in until `mfa-admin token resync {0}`",
+            shown(record.user.as_str())
+        ));
+    } else if given < known {
         context.output.warn(&format!(
             "{} had this token before: its codes below counter {known} are not good again, and it goes on from there",
             shown(record.user.as_str())
         ));
     }
     Ok(given.max(known))
+}
+
+/// Whether the token was removed when nobody knew any more how far its codes were used.
+fn is_unknown(record: &UserRecord, id: &AppId) -> bool {
+    record
+        .removed_token(id)
+        .is_some_and(|removed| removed.unknown)
 }
 
 fn code_from_standard_input(hotp: &Hotp, counter: u64) -> Result<u64, Failure> {
@@ -239,10 +251,13 @@ fn keep(
     move_counters(house, user)?;
     house
         .store
-        .transaction(Subject::User(user), &mut |_, state| {
-            state.raise_token(&token.id, token.counter);
+        .transaction(Subject::User(user), &mut |record, state| {
+            // Where nobody knows which were used the state stays without it, and no code of it lets in.
+            if !record.is_some_and(|record| is_unknown(record, &token.id)) {
+                state.raise_token(&token.id, token.counter);
+            }
         })?;
-    house.store.change_record(user, |present| {
+    let had_method = house.store.change_record(user, |present| {
         let Some(mut record) = present else {
             return Err(no_such_user(user.as_str()));
         };
@@ -260,7 +275,16 @@ fn keep(
         });
         record.enrolled_once = true;
         Ok((Some(record), has_method))
-    })
+    })?;
+    // Once more: another administrator may have taken the counter for a removed token's meanwhile.
+    house
+        .store
+        .transaction(Subject::User(user), &mut |record, state| {
+            if !record.is_some_and(|record| is_unknown(record, &token.id)) {
+                state.raise_token(&token.id, token.counter);
+            }
+        })?;
+    Ok(had_method)
 }
 
 #[cfg(test)]

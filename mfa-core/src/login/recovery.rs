@@ -3,7 +3,7 @@
 
 use super::judge::{spend_like_a_code, standing};
 use super::passphrase::judge_beside;
-use super::{Login, Noticed, Reply, Setting, event_while_held, log_store_error};
+use super::{Login, Noticed, Reply, Setting, event_while_held};
 use crate::audit::{Entry, Event};
 use crate::clock::Clock;
 use crate::notice;
@@ -160,15 +160,11 @@ impl Login<'_, '_> {
         };
         let left = self.report_recovery(&judgement, attempt)?;
         let is_told = self.tell_of_recovery(left);
-        // Once more, so that both slots of the state have the code as used.
-        let noted = self.ports.store.transaction(subject, &mut |_, state| {
+        self.write_again(subject, &mut |state| {
             if is_told {
                 state.told_of_code(&login);
             }
         });
-        if let Err(error) = noted {
-            log_store_error(self.trail, self.ports.audit, &error);
-        }
         Ok(())
     }
 

@@ -40,10 +40,13 @@ pub struct RemovedToken {
     pub id: AppId,
     /// The counter of the first code that was never good.
     pub counter: u64,
+    /// Nobody knew how far its codes were used: added again, it is out of use until it is resynchronised.
+    #[serde(skip_serializing_if = "super::is_false")]
+    pub unknown: bool,
 }
 
 from_keys!(Token { id, label, secret, digits, counter, enrolled } or default { disabled });
-from_keys!(RemovedToken { id, counter } or default {});
+from_keys!(RemovedToken { id, counter } or default { unknown });
 
 impl Token {
     /// What the secret is sealed for, besides the user.
@@ -83,23 +86,32 @@ impl UserRecord {
             && self.tokens.iter().any(|token| !token.disabled)
     }
 
+    /// What is known of a token that was removed.
+    #[must_use]
+    pub fn removed_token(&self, id: &AppId) -> Option<&RemovedToken> {
+        self.removed_tokens.iter().find(|removed| removed.id == *id)
+    }
+
     /// The counter below which no code of a token that was removed is good.
     #[must_use]
     pub fn removed_counter(&self, id: &AppId) -> Option<u64> {
-        let mut removed = self.removed_tokens.iter();
-        removed
-            .find(|removed| removed.id == *id)
-            .map(|removed| removed.counter)
+        self.removed_token(id).map(|removed| removed.counter)
     }
 
-    /// Remembers where a token stood that is no longer in the record. A smaller counter than is known changes nothing.
-    pub fn remember_removed(&mut self, id: &AppId, counter: u64) {
-        let counter = self.removed_counter(id).unwrap_or(0).max(counter);
+    /// Remembers where a token stood that is no longer in the record; `None`: nobody knows. A smaller counter than is
+    /// known changes nothing.
+    pub fn remember_removed(&mut self, id: &AppId, counter: Option<u64>) {
+        let unknown = counter.is_none();
+        let counter = self.removed_counter(id).max(counter).unwrap_or(0);
         self.removed_tokens.retain(|removed| removed.id != *id);
         let surplus = (self.removed_tokens.len() + 1).saturating_sub(MAX_REMOVED_TOKENS);
         self.removed_tokens.drain(..surplus);
         let id = id.clone();
-        self.removed_tokens.push(RemovedToken { id, counter });
+        self.removed_tokens.push(RemovedToken {
+            id,
+            counter,
+            unknown,
+        });
     }
 }
 
@@ -134,16 +146,16 @@ mod tests {
     #[test]
     fn a_removed_token_is_remembered_by_its_highest_counter() {
         let mut record = UserRecord::new(UserName::parse("alice").unwrap());
-        record.remember_removed(&id(1), 7);
-        record.remember_removed(&id(2), 3);
-        record.remember_removed(&id(1), 5);
+        record.remember_removed(&id(1), Some(7));
+        record.remember_removed(&id(2), Some(3));
+        record.remember_removed(&id(1), Some(5));
         assert_eq!(record.removed_counter(&id(1)), Some(7));
         assert_eq!(record.removed_tokens.len(), 2);
         let text = record.to_text().unwrap();
         let again = UserRecord::parse(text.as_bytes(), &record.user, &[]).unwrap();
         assert_eq!(again.record, record);
         for number in 3..80 {
-            record.remember_removed(&id(number), 1);
+            record.remember_removed(&id(number), Some(1));
         }
         assert_eq!(record.removed_tokens.len(), MAX_REMOVED_TOKENS);
         assert_eq!(record.removed_counter(&id(1)), None);
