@@ -222,4 +222,9 @@ impl Found {
     pub(super) fn unopened(&self) -> usize {
         self.unopened.len()
     }
+
+    /// How many records can't be read.
+    pub(super) fn unreadable(&self) -> usize {
+        self.unreadable.len()
+    }
 }
