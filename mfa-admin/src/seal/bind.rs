@@ -52,10 +52,17 @@ pub(super) fn run(context: &Context<'_>, is_agreed: bool) -> Result<Reply, Failu
 pub(crate) fn half_bound(config_path: &Path, config: &Config) -> Option<String> {
     let credential = credential_path(config);
     let plain = KeyPlace::plain(config);
-    if !exists(&credential) || !exists(plain.path()) {
+    let bind = "`mfa-admin seal bind`";
+    if !exists(&credential) {
         return None;
     }
-    let bind = "`mfa-admin seal bind`";
+    if !exists(plain.path()) {
+        let left = (plain.leftover()).filter(|_| config.seal.credential.path().is_some())?;
+        return Some(format!(
+            "A `seal rotate` that was killed left a key, plain, in {}: {bind} removes that.",
+            shown(&left.display().to_string())
+        ));
+    }
     Some(if config.seal.credential.path().is_some() {
         format!(
             "The key is in {} and, plain, in {plain} still: {bind} removes that.",
@@ -183,7 +190,9 @@ impl Binding<'_, '_> {
     fn finish(&self, is_agreed: bool) -> Result<Reply, Failure> {
         if !exists(self.plain.path()) {
             self.credential.read(Owner::ROOT)?;
-            return self.reply(false, false);
+            let is_changed = self.plain.leftover().is_some();
+            self.plain.remove_leftover(Owner::ROOT)?;
+            return self.reply(is_changed, false);
         }
         let key = self.plain.read(Owner::ROOT)?;
         match self.credential.read(Owner::ROOT) {
@@ -209,6 +218,7 @@ impl Binding<'_, '_> {
         let (folder, name) = folder_of(self.plain.path(), Owner::ROOT).map_err(file_failure)?;
         folder.remove_if_present(&name).map_err(file_failure)?;
         folder.sync().map_err(file_failure)?;
+        self.plain.remove_leftover(Owner::ROOT)?;
         self.log("plain file removed", &key);
         self.reply(true, false)
     }

@@ -383,6 +383,69 @@ fn an_old_plain_file_is_never_bound_over_the_key_that_counts() {
 }
 
 #[test]
+fn what_a_killed_rotation_left_in_plain_is_told_and_removed() {
+    on_a_bare_host(|_| {
+        let host = PamHost::with_config(TABLES);
+        let app = host.enroll("alice");
+        let left = host.path(".new-seal.key");
+        let leave = || fs::write(&left, "mfa-seal-key:1:00").unwrap();
+        leave();
+        admin(&host, "seal bind", 0);
+        name_credential(&host);
+        admin(&host, "seal bind --yes", 0);
+        assert!(!left.exists());
+        assert_eq!(checks(&host, &["seal.bind"]), ["none"]);
+        leave();
+        assert_eq!(checks(&host, &["seal.bind"]), ["warn"]);
+        let next = document(&host, "seal status", 0)["next"].to_string();
+        assert!(next.contains("/.new-seal.key"), "{next}");
+        assert_eq!(document(&host, "seal bind", 0)["changed"], true);
+        assert!(!left.exists());
+        leave();
+        admin(&host, "seal rotate", 0);
+        assert!(!left.exists());
+        assert_eq!(host.login("alice", &[app.code()]).result(), SUCCESS);
+    });
+}
+
+#[test]
+fn a_secret_of_an_older_key_is_got_back_on_a_bound_host_as_status_says() {
+    on_a_bare_host(|_| {
+        let host = PamHost::with_config(TABLES);
+        let app = host.enroll("alice");
+        let (old, record) = (
+            key_text(&host),
+            fs::read(host.record_path("alice")).unwrap(),
+        );
+        admin(&host, "seal bind", 0);
+        name_credential(&host);
+        admin(&host, "seal bind --yes", 0);
+        admin(&host, "seal rotate", 0);
+        fs::write(host.record_path("alice"), &record).unwrap();
+        let next = document(&host, "seal status", 1)["next"][0]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let commands: Vec<_> = next.split('`').skip(1).step_by(2).collect();
+        let [decrypt, chmod, bind, rotate] = commands[..] else {
+            panic!("{next}");
+        };
+        assert_eq!(
+            (bind, rotate),
+            ("mfa-admin seal bind", "mfa-admin seal rotate")
+        );
+        shell(&format!("{decrypt}; {chmod}"));
+        let mut lines: Vec<_> = key_text(&host).lines().map(str::to_owned).collect();
+        lines.insert(1, old.trim().to_owned());
+        fs::write(host.path("seal.key"), lines.join("\n") + "\n").unwrap();
+        fs::rename(host.path("seal.cred"), host.path("away")).unwrap();
+        admin(&host, "seal bind --yes", 0);
+        admin(&host, "seal rotate", 0);
+        assert_eq!(host.login("alice", &[app.code()]).result(), SUCCESS);
+    });
+}
+
+#[test]
 fn systemd_creds_is_told_the_key_by_its_input_alone() {
     on_a_bare_host(|_| {
         let host = bound_host();
