@@ -4,6 +4,7 @@
 //! file counts; the second, once mfa.toml names the credential, removes the plain file. At no time is the key in
 //! neither, and `seal rotate` waits until it is in one place alone.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use mfa_core::audit::{Entry, Event};
@@ -51,10 +52,17 @@ pub(super) fn run(context: &Context<'_>, is_agreed: bool) -> Result<Reply, Failu
 pub(crate) fn half_bound(config_path: &Path, config: &Config) -> Option<String> {
     let credential = credential_path(config);
     let plain = KeyPlace::plain(config);
-    if !exists(&credential) || !exists(plain.path()) {
+    let bind = "`mfa-admin seal bind`";
+    if !exists(&credential) {
         return None;
     }
-    let bind = "`mfa-admin seal bind`";
+    if !exists(plain.path()) {
+        let left = (plain.leftover()).filter(|_| config.seal.credential.path().is_some())?;
+        return Some(format!(
+            "A `seal rotate` that was killed left a key, plain, in {}: {bind} removes that.",
+            shown(&left.display().to_string())
+        ));
+    }
     Some(if config.seal.credential.path().is_some() {
         format!(
             "The key is in {} and, plain, in {plain} still: {bind} removes that.",
@@ -104,54 +112,98 @@ impl Binding<'_, '_> {
             ));
         }
         let key = self.plain.read(Owner::ROOT)?;
-        let is_there = exists(self.credential.path())
-            && self
-                .credential
-                .read(Owner::ROOT)
-                .is_ok_and(|kept| kept.is_same_as(&key));
-        if !is_there {
-            self.make(&key)?;
+        if exists(self.credential.path()) {
+            // What it holds may be the only copy of a key, also where it does not open just now.
+            let kept = self.credential.read(Owner::ROOT).map_err(|error| {
+                let hint = "nothing was changed, since it may hold another key; where it is of no use, move it away";
+                Failure::new(Kind::StoreUnusable, error.to_string(), hint)
+            })?;
+            if !kept.is_same_as(&key) {
+                return Err(self.two_keys(&kept, &key));
+            }
+            return self.reply(false, true);
         }
-        self.reply(!is_there, true)
+        self.check_store(&key, || "no credential was made".to_owned())?;
+        self.make(&key)?;
+        self.reply(true, true)
+    }
+
+    fn two_keys(&self, kept: &SealingKey, key: &SealingKey) -> Failure {
+        Failure::refused(
+            format!(
+                "{} holds key {}, and {} another one or more, key {}; nothing was changed",
+                self.credential,
+                kept.id(),
+                self.plain,
+                key.id()
+            ),
+            "`mfa-admin seal status` tells whether everything opens with the one that mfa.toml names; then move the plain \
+             file away, else the credential",
+        )
+    }
+
+    /// A key with which not everything opens may be the wrong one, and the right one somewhere else.
+    fn check_store(&self, key: &SealingKey, what: impl FnOnce() -> String) -> Result<(), Failure> {
+        let found = Found::of(&self.house.store, key)?;
+        if found.is_well() {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Kind::StoreUnusable,
+            what(),
+            format!(
+                "with the key in {} {} secrets don't open, and {} records can't be read: put the right key there, or mend \
+                 them, as `mfa-admin seal status` says",
+                self.plain,
+                found.unopened(),
+                found.unreadable()
+            ),
+        ))
+    }
+
+    /// A copy of the credential that did not open, beside the one that is made now.
+    fn set_aside(&self) -> Result<(), Failure> {
+        let path = self.credential.path();
+        let aside = path.with_extension("unopened");
+        match std::fs::hard_link(path, &aside) {
+            Ok(()) => {
+                let aside = shown(&aside.display().to_string());
+                self.context.output.warn(&format!(
+                    "the credential that did not open is kept as {aside}: remove it where it is of no use"
+                ));
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(Failure::new(
+                Kind::StoreUnusable,
+                format!(
+                    "{} does not open, and can't be kept as {}: {error}",
+                    self.credential,
+                    shown(&aside.display().to_string())
+                ),
+                "nothing was changed; move one of them away",
+            )),
+        }
     }
 
     /// The second half: the credential counts.
     fn finish(&self, is_agreed: bool) -> Result<Reply, Failure> {
         if !exists(self.plain.path()) {
             self.credential.read(Owner::ROOT)?;
-            return self.reply(false, false);
+            let is_changed = self.plain.leftover().is_some();
+            self.plain.remove_leftover(Owner::ROOT)?;
+            return self.reply(is_changed, false);
         }
         let key = self.plain.read(Owner::ROOT)?;
         match self.credential.read(Owner::ROOT) {
-            Ok(kept) if kept.is_same_as(&key) => {}
-            Ok(kept) => {
-                return Err(Failure::refused(
-                    format!(
-                        "{} holds key {}, and {} another one or more, key {}; nothing was changed",
-                        self.credential,
-                        kept.id(),
-                        self.plain,
-                        key.id()
-                    ),
-                    "`mfa-admin seal status` tells whether everything opens with the first; then move the plain file \
-                     away, else the credential",
-                ));
+            Ok(kept) if kept.is_same_as(&key) => {
+                self.check_store(&key, || format!("{} was not removed", self.plain))?;
             }
+            Ok(kept) => return Err(self.two_keys(&kept, &key)),
             // Missing, or of another host: made of a copy of the key, where that is the right one.
             Err(error) => {
-                let found = Found::of(&self.house.store, &key)?;
-                if found.unopened() > 0 {
-                    return Err(Failure::new(
-                        Kind::StoreUnusable,
-                        error.to_string(),
-                        format!(
-                            "with the key in {} {} secrets don't open, so no credential is made of that; put the right \
-                             one there",
-                            self.plain,
-                            found.unopened()
-                        ),
-                    ));
-                }
+                self.check_store(&key, || error.to_string())?;
+                self.set_aside()?;
                 self.make(&key)?;
             }
         }
@@ -166,6 +218,7 @@ impl Binding<'_, '_> {
         let (folder, name) = folder_of(self.plain.path(), Owner::ROOT).map_err(file_failure)?;
         folder.remove_if_present(&name).map_err(file_failure)?;
         folder.sync().map_err(file_failure)?;
+        self.plain.remove_leftover(Owner::ROOT)?;
         self.log("plain file removed", &key);
         self.reply(true, false)
     }

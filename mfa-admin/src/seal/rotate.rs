@@ -29,6 +29,9 @@ const MOST_NAMED: usize = 20;
 pub(super) fn run(context: &Context<'_>) -> Result<Reply, Failure> {
     let house = context.open()?;
     let _lock = super::lock(&house)?;
+    if house.config.seal.credential.path().is_some() {
+        KeyPlace::plain(&house.config).remove_leftover(Owner::ROOT)?;
+    }
     if let Some(next) = half_bound(&context.config_path, &house.config) {
         return Err(Failure::refused("`seal bind` is half done", next));
     }

@@ -142,11 +142,22 @@ fn next(context: &Context<'_>, house: &House, key: &SealingKey, found: &Found) -
     }
     next.extend(half_bound(&context.config_path, &house.config));
     if found.unopened.iter().any(|it| it.is_of_another_key) {
-        next.push(
-            "What is sealed with another key opens with that one: add its line of your backup's seal.key below the \
-             first line of this one, and run `mfa-admin seal rotate`."
-                .to_owned(),
-        );
+        let head = "What is sealed with another key opens with that one: ";
+        next.push(match house.config.seal.credential.path() {
+            None => format!(
+                "{head}add its line of your backup's seal.key below the first line of this one, and run `mfa-admin seal \
+                 rotate`."
+            ),
+            Some(credential) => {
+                let credential = shown(&credential.display().to_string());
+                let plain = shown(&house.config.paths.seal_key.to_string());
+                format!(
+                    "{head}run `systemd-creds decrypt --name=mfa-seal-key {credential} {plain}` and `chmod 600 {plain}`, \
+                     add its line of your backup's seal.key below the first line of {plain}, move {credential} away \
+                     (nobody logs in until it is there again), and run `mfa-admin seal bind`, then `mfa-admin seal rotate`."
+                )
+            }
+        });
     } else if !found.unopened.is_empty() {
         next.push(
             "What was altered, or is another user's, has to be enrolled again (`app remove`, `app enroll`)."
@@ -221,5 +232,10 @@ impl Found {
     /// How many don't.
     pub(super) fn unopened(&self) -> usize {
         self.unopened.len()
+    }
+
+    /// How many records can't be read.
+    pub(super) fn unreadable(&self) -> usize {
+        self.unreadable.len()
     }
 }

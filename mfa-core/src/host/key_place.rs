@@ -75,6 +75,30 @@ impl KeyPlace {
         }))
     }
 
+    /// What is left here of a key that was to be put here by a process which was killed.
+    #[must_use]
+    pub fn leftover(&self) -> Option<PathBuf> {
+        let path = self.path();
+        let left = path.with_file_name(temporary_of(path.file_name()?.to_str()?));
+        left.symlink_metadata().ok().map(|_| left)
+    }
+
+    /// Removes that, and has it off the disk. The caller holds the lock under which keys are put in place.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses.
+    pub fn remove_leftover(&self, owner: Owner) -> Result<(), HostError> {
+        if self.leftover().is_none() {
+            return Ok(());
+        }
+        let (folder, name) = folder_of(self.path(), owner).map_err(HostError::KeyFile)?;
+        folder
+            .remove_if_present(&temporary_of(&name))
+            .and_then(|_| folder.sync())
+            .map_err(HostError::KeyFile)
+    }
+
     fn bytes(&self, owner: Owner) -> Result<Zeroizing<Vec<u8>>, HostError> {
         secure_file::read(self.path(), owner, Privacy::Private).map_err(HostError::KeyFile)
     }
@@ -138,11 +162,16 @@ impl Prepared {
     /// The system refuses. What was there before is still there.
     pub fn put(self, owner: Owner) -> Result<(), HostError> {
         let (folder, name) = folder_of(&self.path, owner).map_err(HostError::KeyFile)?;
-        let temporary = format!(".new-{name}");
+        let temporary = temporary_of(&name);
         folder
             .replace(&name, &temporary, 0o600, &self.bytes)
             .map_err(HostError::KeyFile)
     }
+}
+
+/// What a key is written as before it is put in its place.
+fn temporary_of(name: &str) -> String {
+    format!(".new-{name}")
 }
 
 /// What a file looked like when it was read.

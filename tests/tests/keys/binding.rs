@@ -285,6 +285,8 @@ fn on_another_machine_a_copy_of_the_key_is_bound_anew_and_only_the_right_one() {
             "{status:?}"
         );
         assert_eq!(document(&host, "seal bind --yes", 0)["bound"], true);
+        // The one that did not open is not lost.
+        assert_eq!(fs::read(host.path("seal.unopened")).unwrap(), kept);
         assert_eq!(host.login("alice", &[app.code()]).result(), SUCCESS);
         assert!(!plain.exists());
         // A plain file with another key than the credential's: nobody but people can tell which is right.
@@ -303,6 +305,143 @@ fn on_another_machine_a_copy_of_the_key_is_bound_anew_and_only_the_right_one() {
         host.configure(TABLES);
         let refused = admin(&host, "seal bind", 4);
         assert!(refused.stderr.contains("is there: write"), "{refused:?}");
+    });
+}
+
+#[test]
+fn an_old_plain_file_is_never_bound_over_the_key_that_counts() {
+    on_a_bare_host(|_| {
+        let host = PamHost::with_config(TABLES);
+        let app = host.enroll("alice");
+        let old = key_text(&host);
+        let plain = host.path("seal.key");
+        let put_back = |text: &str| {
+            fs::write(&plain, text).unwrap();
+            shell(&format!("chmod 600 {}", plain.display()));
+        };
+        // What does not open, or can't be read, may need another key: neither half is done.
+        let record = fs::read_to_string(host.record_path("alice")).unwrap();
+        let write = |text: &str| fs::write(host.record_path("alice"), text).unwrap();
+        for (text, told) in [
+            (
+                &*record.replace("secret = \"sealed:1:", "secret = \"sealed:1:0"),
+                "1 secrets",
+            ),
+            ("no record", "1 records can't be read"),
+        ] {
+            write(text);
+            let refused = admin(&host, "seal bind", 4);
+            assert!(
+                refused.stderr.replace("\n  ", " ").contains(told),
+                "{refused:?}"
+            );
+            assert!(!host.path("seal.cred").exists());
+            write(&record);
+            admin(&host, "seal bind", 0);
+            name_credential(&host);
+            write(text);
+            let refused = admin(&host, "seal bind --yes", 4);
+            assert!(refused.stderr.contains("was not removed"), "{refused:?}");
+            assert_eq!(key_text(&host), old);
+            fs::remove_file(host.path("seal.cred")).unwrap();
+            let refused = admin(&host, "seal bind --yes", 4);
+            assert!(
+                refused.stderr.replace("\n  ", " ").contains(told),
+                "{refused:?}"
+            );
+            assert!(!host.path("seal.cred").exists());
+            write(&record);
+            host.configure(TABLES);
+        }
+        admin(&host, "seal bind", 0);
+        name_credential(&host);
+        admin(&host, "seal bind --yes", 0);
+        admin(&host, "seal rotate", 0);
+        let kept = fs::read(host.path("seal.cred")).unwrap();
+        // A backup of before is put back, without the credential.
+        host.configure(TABLES);
+        put_back(&old);
+        let refused = admin(&host, "seal bind", 1);
+        assert!(
+            refused.stderr.contains("nothing was changed"),
+            "{refused:?}"
+        );
+        assert_eq!(fs::read(host.path("seal.cred")).unwrap(), kept);
+        // It does not open for the moment.
+        stand_in("echo busy >&2; exit 1");
+        let refused = admin(&host, "seal bind", 4);
+        assert!(
+            refused.stderr.contains("systemd-creds: busy"),
+            "{refused:?}"
+        );
+        assert_eq!(fs::read(host.path("seal.cred")).unwrap(), kept);
+        stand_out();
+        name_credential(&host);
+        fs::remove_file(&plain).unwrap();
+        assert_eq!(host.login("alice", &[app.code()]).result(), SUCCESS);
+    });
+}
+
+#[test]
+fn what_a_killed_rotation_left_in_plain_is_told_and_removed() {
+    on_a_bare_host(|_| {
+        let host = PamHost::with_config(TABLES);
+        let app = host.enroll("alice");
+        let left = host.path(".new-seal.key");
+        let leave = || fs::write(&left, "mfa-seal-key:1:00").unwrap();
+        leave();
+        admin(&host, "seal bind", 0);
+        name_credential(&host);
+        admin(&host, "seal bind --yes", 0);
+        assert!(!left.exists());
+        assert_eq!(checks(&host, &["seal.bind"]), ["none"]);
+        leave();
+        assert_eq!(checks(&host, &["seal.bind"]), ["warn"]);
+        let next = document(&host, "seal status", 0)["next"].to_string();
+        assert!(next.contains("/.new-seal.key"), "{next}");
+        assert_eq!(document(&host, "seal bind", 0)["changed"], true);
+        assert!(!left.exists());
+        leave();
+        admin(&host, "seal rotate", 0);
+        assert!(!left.exists());
+        assert_eq!(host.login("alice", &[app.code()]).result(), SUCCESS);
+    });
+}
+
+#[test]
+fn a_secret_of_an_older_key_is_got_back_on_a_bound_host_as_status_says() {
+    on_a_bare_host(|_| {
+        let host = PamHost::with_config(TABLES);
+        let app = host.enroll("alice");
+        let (old, record) = (
+            key_text(&host),
+            fs::read(host.record_path("alice")).unwrap(),
+        );
+        admin(&host, "seal bind", 0);
+        name_credential(&host);
+        admin(&host, "seal bind --yes", 0);
+        admin(&host, "seal rotate", 0);
+        fs::write(host.record_path("alice"), &record).unwrap();
+        let next = document(&host, "seal status", 1)["next"][0]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let commands: Vec<_> = next.split('`').skip(1).step_by(2).collect();
+        let [decrypt, chmod, bind, rotate] = commands[..] else {
+            panic!("{next}");
+        };
+        assert_eq!(
+            (bind, rotate),
+            ("mfa-admin seal bind", "mfa-admin seal rotate")
+        );
+        shell(&format!("{decrypt}; {chmod}"));
+        let mut lines: Vec<_> = key_text(&host).lines().map(str::to_owned).collect();
+        lines.insert(1, old.trim().to_owned());
+        fs::write(host.path("seal.key"), lines.join("\n") + "\n").unwrap();
+        fs::rename(host.path("seal.cred"), host.path("away")).unwrap();
+        admin(&host, "seal bind --yes", 0);
+        admin(&host, "seal rotate", 0);
+        assert_eq!(host.login("alice", &[app.code()]).result(), SUCCESS);
     });
 }
 
