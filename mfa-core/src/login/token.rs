@@ -165,8 +165,12 @@ fn judge<'a>(
     places: &[u32],
 ) -> Found<'a> {
     let look_ahead = u64::from(config.token.look_ahead.get());
-    // How far beyond the next one; nothing for one that was used.
-    let ahead = |place: &u32| place.checked_sub(LOOK_BACK).map(u64::from);
+    // How far beyond the next one; nothing for one that was used, or where nothing could stand behind it: counters
+    // that begin again would be good for ever.
+    let ahead = |place: &u32| {
+        let ahead = place.checked_sub(LOOK_BACK).map(u64::from);
+        ahead.filter(|ahead| *ahead < u64::MAX - next)
+    };
     let mut later = places.iter().filter_map(ahead);
     let counter = |ahead: u64| next.saturating_add(ahead);
     let right = |ahead, was_out_of_step| Found::Right {
@@ -188,9 +192,10 @@ fn judge<'a>(
             resync: Some(counter(ahead).saturating_add(1)),
         },
         // Before the first counter of all there is none.
-        None if places
-            .iter()
-            .any(|place| next >= u64::from(LOOK_BACK - place)) =>
+        None if places.iter().any(|place| {
+            let back = LOOK_BACK.checked_sub(*place).map(u64::from);
+            back.is_some_and(|back| next >= back)
+        }) =>
         {
             Found::Used(token)
         }

@@ -484,3 +484,14 @@ fn everybody_who_is_refused_costs_one_search() {
     let _ = scene().types(&[EARLIER.1]);
     assert_eq!(COMPUTED.get() - before, 0);
 }
+
+#[test]
+fn a_token_at_the_end_of_its_counter_does_not_begin_again() {
+    let scene = with_token(u64::MAX);
+    for typed in [shown(0), shown(1), shown(u64::MAX)] {
+        let login = scene.types(&[typed, "12 34", "12 34"]);
+        assert_eq!(login.outcome, LoginOutcome::Refused, "{typed}");
+        forgive(&scene);
+    }
+    assert_eq!(next(&scene, "000000aa"), Some(u64::MAX));
+}
