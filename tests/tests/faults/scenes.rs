@@ -1,5 +1,6 @@
 //! The logins that are failed and killed.
 
+use mfa_tests::HardwareToken;
 use mfa_tests::pam_host::{PamHost, SUCCESS};
 
 use crate::codes::Codes;
@@ -224,6 +225,20 @@ pub(crate) const SCENES: &[Scene] = &[
         tables: ONCE,
         hooks: ALL,
         prepare: |host, _| host.recovery_codes(USER).remove(0),
+        answers: |_, code| vec![format!("text {code}")],
+    },
+    Scene {
+        title: "the code of a token",
+        key: "token",
+        truth: Truth::Right,
+        user: USER,
+        tables: ONCE,
+        hooks: AUTH,
+        prepare: |host, _| {
+            let token = HardwareToken::new();
+            token.add_to(host, USER, "key ring");
+            token.press()
+        },
         answers: |_, code| vec![format!("text {code}")],
     },
     Scene {

@@ -209,9 +209,12 @@ pub(crate) fn meaning(host: &PamHost, step: u64) -> Meaning {
     let last = steps
         .iter()
         .map(|&used| i128::from(used) - i128::from(step));
+    // Without when it was used last.
+    let tokens = state["tokens"].as_array().into_iter().flatten();
+    let tokens = tokens.filter_map(|token| Some(token.as_str()?.rsplit_once(" used=")?.0));
     let text = format!(
         "{} failures in the window, {} in a row, locked {}, disabled {}; {} sends; a code was sent: {}; a success: {}; \
-         steps {:?}; recovery codes: {} failures, used {}",
+         steps {:?}; recovery codes: {} failures, used {}; tokens {:?}",
         codes["in_window"],
         codes["in_row"],
         codes
@@ -223,7 +226,8 @@ pub(crate) fn meaning(host: &PamHost, step: u64) -> Meaning {
         state.get("last_success").is_some(),
         last.collect::<Vec<_>>(),
         state["recovery"]["in_row"],
-        state["used"]["places"]
+        state["used"]["places"],
+        tokens.collect::<Vec<_>>()
     );
     Meaning {
         text,

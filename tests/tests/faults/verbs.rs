@@ -167,6 +167,40 @@ pub(crate) const VERBS: &[Verb] = &[
         ..VERB
     },
     Verb {
+        key: "app-disable",
+        line: "app disable alice phone",
+        lets_in: false,
+        ..VERB
+    },
+    Verb {
+        key: "token-add",
+        line: "token add alice --hotp --label keyring --secret - --no-confirm",
+        input: |_| "3132333435363738393031323334353637383930\n".to_owned(),
+        again: &[1],
+        ..VERB
+    },
+    Verb {
+        key: "token-remove",
+        line: "token remove alice keyring --yes",
+        setup: |host, _| {
+            mfa_tests::HardwareToken::new().add_to(host, USER, "keyring");
+        },
+        again: &[3],
+        ..VERB
+    },
+    Verb {
+        key: "bypass-revoke",
+        line: "bypass revoke alice",
+        setup: |host, _| {
+            let words = [
+                "bypass", "grant", USER, "--for", "1h", "--reason", "no phone",
+            ];
+            host.admin(&words).expect_success();
+        },
+        again: &[3],
+        ..VERB
+    },
+    Verb {
         key: "state-reset",
         line: "state reset alice --yes",
         setup: |host, codes| {

@@ -119,7 +119,7 @@ fn of_50_processes_with_the_same_recovery_code_one_gets_in() {
 #[test]
 fn of_50_processes_with_the_same_code_of_a_token_one_gets_in() {
     on_a_bare_host(|_| {
-        let host = PamHost::with_config(PATIENT);
+        let host = PamHost::with_config(&format!("[prompt]\ntries = 1\n{PATIENT}"));
         let token = host.enroll_token("alice");
         let runs = rounds(4, 500);
         let mut progress = Progress::of("the same code of a token", runs);
