@@ -209,9 +209,9 @@ pub(crate) fn meaning(host: &PamHost, step: u64) -> Meaning {
     let last = steps
         .iter()
         .map(|&used| i128::from(used) - i128::from(step));
-    // Without when it was used last.
+    // `ID next=… used=…`: neither which, nor when it was used last.
     let tokens = state["tokens"].as_array().into_iter().flatten();
-    let tokens = tokens.filter_map(|token| Some(token.as_str()?.rsplit_once(" used=")?.0));
+    let tokens = tokens.filter_map(|token| token.as_str()?.split(' ').nth(1));
     let text = format!(
         "{} failures in the window, {} in a row, locked {}, disabled {}; {} sends; a code was sent: {}; a success: {}; \
          steps {:?}; recovery codes: {} failures, used {}; tokens {:?}",

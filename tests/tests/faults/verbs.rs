@@ -173,22 +173,6 @@ pub(crate) const VERBS: &[Verb] = &[
         ..VERB
     },
     Verb {
-        key: "token-add",
-        line: "token add alice --hotp --label keyring --secret - --no-confirm",
-        input: |_| "3132333435363738393031323334353637383930\n".to_owned(),
-        again: &[1],
-        ..VERB
-    },
-    Verb {
-        key: "token-remove",
-        line: "token remove alice keyring --yes",
-        setup: |host, _| {
-            mfa_tests::HardwareToken::new().add_to(host, USER, "keyring");
-        },
-        again: &[3],
-        ..VERB
-    },
-    Verb {
         key: "bypass-revoke",
         line: "bypass revoke alice",
         setup: |host, _| {
