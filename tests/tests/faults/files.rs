@@ -125,13 +125,23 @@ fn payload(slot: &[u8]) -> Option<(u64, &[u8])> {
     slot.starts_with(b"MFAS").then_some((generation, payload))
 }
 
-/// Keys of the state whose values are times, and may be short.
-const TIMES: [&str; 5] = ["elapsed_ms", "up_ms", "wall_ms", "window_opened", "at"];
+/// Keys whose values are times, which may be short, or random, and may have no digit. The boot is none before the clock of a
+/// state has run, which nothing else comes with where a code could not be made.
+const MASKED: [&str; 8] = [
+    "elapsed_ms",
+    "up_ms",
+    "wall_ms",
+    "window_opened",
+    "at",
+    "boot",
+    "id",
+    "set",
+];
 
 /// The text with `#` in the place of times, ids, codes and secrets: long words with a digit in them.
 fn masked(text: &str) -> String {
     let lines = text.lines().map(|line| match line.split_once(" = ") {
-        Some((key, _)) if TIMES.contains(&key) => format!("{key} = #"),
+        Some((key, _)) if MASKED.contains(&key) => format!("{key} = #"),
         _ => masked_words(line, 8),
     });
     lines.collect::<Vec<_>>().join("\n")
