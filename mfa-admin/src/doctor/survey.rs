@@ -244,39 +244,26 @@ impl Surveyor<'_> {
     /// Opens every secret, which takes microseconds, and throws it away.
     fn secrets(&self, record: &UserRecord, survey: &mut Survey) {
         let Some(key) = self.key else { return };
-        for app in &record.apps {
-            match Authenticator::open(key, &record.user, app, 0) {
-                Ok(_) => survey.opened += 1,
-                Err(why) => {
-                    let label = shown(app.label.get());
-                    survey
-                        .sealed
-                        .add(format!("{} ({label})", name(&record.user)));
-                    survey
-                        .first_sealed
-                        .get_or_insert_with(|| shown(&why.to_string()) + ".");
-                    survey
-                        .first_sealed_user
-                        .get_or_insert_with(|| name(&record.user));
-                }
+        let user = name(&record.user);
+        let mut keep = |label: String, trouble: Option<String>| match trouble {
+            None => survey.opened += 1,
+            Some(why) => {
+                survey.sealed.add(format!("{user} ({label})"));
+                survey.first_sealed.get_or_insert(shown(&why) + ".");
+                survey.first_sealed_user.get_or_insert(user.clone());
             }
+        };
+        for app in &record.apps {
+            let opened = Authenticator::open(key, &record.user, app, 0);
+            keep(
+                shown(app.label.get()),
+                opened.err().map(|why| why.to_string()),
+            );
         }
         for token in &record.tokens {
-            match Hotp::open(key, &record.user, token) {
-                Ok(_) => survey.opened += 1,
-                Err(why) => {
-                    let label = shown(token.label.get());
-                    survey
-                        .sealed
-                        .add(format!("{} (token {label})", name(&record.user)));
-                    survey
-                        .first_sealed
-                        .get_or_insert_with(|| shown(&why.to_string()) + ".");
-                    survey
-                        .first_sealed_user
-                        .get_or_insert_with(|| name(&record.user));
-                }
-            }
+            let opened = Hotp::open(key, &record.user, token);
+            let label = format!("token {}", shown(token.label.get()));
+            keep(label, opened.err().map(|why| why.to_string()));
         }
     }
 

@@ -249,14 +249,17 @@ fn keep(
     arguments: &TokenAddArgs,
 ) -> Result<bool, Failure> {
     move_counters(house, user)?;
-    house
-        .store
-        .transaction(Subject::User(user), &mut |record, state| {
-            // Where nobody knows which were used the state stays without it, and no code of it lets in.
-            if !record.is_some_and(|record| is_unknown(record, &token.id)) {
-                state.raise_token(&token.id, token.counter);
-            }
-        })?;
+    let raise = || {
+        house
+            .store
+            .transaction(Subject::User(user), &mut |record, state| {
+                // Where nobody knows which were used the state stays without it, and no code of it lets in.
+                if !record.is_some_and(|record| is_unknown(record, &token.id)) {
+                    state.raise_token(&token.id, token.counter);
+                }
+            })
+    };
+    raise()?;
     let had_method = house.store.change_record(user, |present| {
         let Some(mut record) = present else {
             return Err(no_such_user(user.as_str()));
@@ -277,13 +280,7 @@ fn keep(
         Ok((Some(record), has_method))
     })?;
     // Once more: another administrator may have taken the counter for a removed token's meanwhile.
-    house
-        .store
-        .transaction(Subject::User(user), &mut |record, state| {
-            if !record.is_some_and(|record| is_unknown(record, &token.id)) {
-                state.raise_token(&token.id, token.counter);
-            }
-        })?;
+    raise()?;
     Ok(had_method)
 }
 

@@ -282,12 +282,13 @@ fn scene() -> Scene {
 }
 
 impl Scene {
-    /// One login with these answers; the login may use fewer only where `all` is not asked for.
-    fn play(&self, answers: Vec<Answer<'_>>) -> Scenes {
-        let mut person = Person {
-            answers: answers.into(),
-            prompts: Vec::new(),
-        };
+    /// Goes through a part of a login with somebody at the prompts and this store; what came of it, and the lines.
+    fn through<T>(
+        &self,
+        person: &mut dyn Prompt,
+        store: &dyn Store,
+        play: impl FnOnce(&LoginRequest, &Setting<'_>, &mut Ports<'_>, &mut AuditTrail) -> T,
+    ) -> (T, Vec<String>) {
         let mut lines = Lines::default();
         let mut trail = AuditTrail::new(&self.request, "9f2c41d07be1".to_owned(), 0);
         let setting = Setting {
@@ -301,20 +302,30 @@ impl Scene {
             started: Vec::new(),
         };
         let mut ports = Ports {
-            prompt: &mut person,
+            prompt: person,
             clock: &self.watch,
-            store: &self.shelf,
+            store,
             courier: &mut messenger,
             audit: &mut lines,
         };
-        let outcome = run(&self.request, &setting, &mut ports, &mut trail);
+        let outcome = play(&self.request, &setting, &mut ports, &mut trail);
         assert!(messenger.started.is_empty(), "a courier is still at work");
+        (outcome, lines.0)
+    }
+
+    /// One login with these answers; the login may use fewer only where `all` is not asked for.
+    fn play(&self, answers: Vec<Answer<'_>>) -> Scenes {
+        let mut person = Person {
+            answers: answers.into(),
+            prompts: Vec::new(),
+        };
+        let (outcome, lines) = self.through(&mut person, &self.shelf, run);
         assert!(
             person.answers.is_empty(),
             "{} answers were not asked for",
             person.answers.len()
         );
-        let events = lines.0.iter().filter_map(|line| {
+        let events = lines.iter().filter_map(|line| {
             let id = line.split("id=MFA-").nth(1)?.get(..4)?;
             let reason = line
                 .split("reason=")
@@ -326,7 +337,7 @@ impl Scene {
             outcome,
             prompts: person.prompts,
             events: events.collect(),
-            lines: lines.0,
+            lines,
         }
     }
 

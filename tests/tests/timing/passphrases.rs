@@ -1,13 +1,12 @@
 //! The same with a passphrase before the code.
 
 use std::fs;
-use std::process::Command;
 
 use mfa_tests::on_a_bare_host;
-use mfa_tests::pam_host::{SUCCESS, built, login_script};
+use mfa_tests::pam_host::{SUCCESS, login_script};
 
 use crate::people::{KINDS, Kind, LIMITS, People};
-use crate::work::comparable_calls;
+use crate::work::{comparable_calls, instructions};
 
 const RIGHT: &str = "gravel-ocelot-sings-thrice";
 const WRONG: &str = "gravel-ocelot-sings-twice-";
@@ -71,26 +70,6 @@ fn every_refusal_makes_the_same_system_calls_with_a_passphrase() {
             );
         }
     });
-}
-
-/// Instructions within `pam_authenticate`; the passphrase is what the code is.
-fn instructions(people: &People, kind: Kind, answer: &str) -> u64 {
-    const COUNTED: &str = "/run/passphrases.callgrind";
-    people.put_back();
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--toggle-collect=pam_authenticate"])
-        .arg(format!("--callgrind-out-file={COUNTED}"))
-        .arg(built("pam_bench"))
-        .arg("--once")
-        .arg(people.host.path("pam.d"))
-        .args(["login", &kind.name(), answer])
-        .output()
-        .expect("valgrind is installed by tests/packages.sh");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "refused: {said}");
-    let text = fs::read_to_string(COUNTED).unwrap();
-    let (_, count) = text.split_once("\nsummary: ").expect(&said);
-    count.split_whitespace().next().unwrap().parse().unwrap()
 }
 
 #[test]

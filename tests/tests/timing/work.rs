@@ -120,8 +120,8 @@ fn every_refusal_makes_the_same_system_calls() {
     });
 }
 
-/// Instructions within `pam_authenticate`, as callgrind counts them.
-fn instructions(people: &People, kind: Kind, code: &str) -> u64 {
+/// Instructions within `pam_authenticate`, as callgrind counts them; every prompt has the same answer.
+pub(crate) fn instructions(people: &People, kind: Kind, code: &str) -> u64 {
     const COUNTED: &str = "/run/work.callgrind";
     people.put_back();
     let output = Command::new("valgrind")

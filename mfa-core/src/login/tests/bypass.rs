@@ -168,31 +168,10 @@ fn it_is_decided_again_before_it_is_counted() {
             answers: vec![says(EARLIER.1)].into(),
             prompts: Vec::new(),
         };
-        let mut lines = Lines::default();
-        let mut trail = AuditTrail::new(&scene.request, "9f2c41d07be1".to_owned(), 0);
-        let setting = Setting {
-            config: &scene.config,
-            device: here(),
-            key: &scene.key,
-            channels: Channels::of(&scene.config),
-        };
-        let mut messenger = Messenger {
-            post: &scene.post,
-            started: Vec::new(),
-        };
-        let mut ports = Ports {
-            prompt: &mut person,
-            clock: &scene.watch,
-            store: &quick,
-            courier: &mut messenger,
-            audit: &mut lines,
-        };
-        assert_eq!(
-            run(&scene.request, &setting, &mut ports, &mut trail),
-            outcome
-        );
+        let (ended, lines) = scene.through(&mut person, &quick, run);
+        assert_eq!(ended, outcome);
         assert_eq!(person.prompts.len(), 1);
-        assert!(lines.0.iter().all(|line| !line.contains("MFA-2005")));
+        assert!(lines.iter().all(|line| !line.contains("MFA-2005")));
         assert_eq!(uses(&scene), None);
     }
 }

@@ -272,26 +272,7 @@ fn questions_that_can_have_no_right_answer_end_at_once_where_another_one_has() {
             answers: answers.into_iter().map(says).collect(),
             prompts: Vec::new(),
         });
-        let mut lines = Lines::default();
-        let mut trail = AuditTrail::new(&scene.request, "9f2c41d07be1".to_owned(), 0);
-        let setting = Setting {
-            config: &scene.config,
-            device: here(),
-            key: &scene.key,
-            channels: Channels::of(&scene.config),
-        };
-        let mut messenger = Messenger {
-            post: &scene.post,
-            started: Vec::new(),
-        };
-        let mut ports = Ports {
-            prompt: &mut person,
-            clock: &scene.watch,
-            store: &scene.shelf,
-            courier: &mut messenger,
-            audit: &mut lines,
-        };
-        let outcome = run(&scene.request, &setting, &mut ports, &mut trail);
+        let (outcome, _) = scene.through(&mut person, &scene.shelf, run);
         assert_eq!(outcome, LoginOutcome::Unavailable);
         assert!(person.0.answers.is_empty());
     }

@@ -467,39 +467,20 @@ fn change(scene: &Scene, answers: Vec<Answer<'_>>, opinions: Vec<Opinion>) -> Ch
         answers: answers.into(),
         prompts: Vec::new(),
     };
-    let mut lines = Lines::default();
-    let mut trail = AuditTrail::new(&scene.request, "9f2c41d07be1".to_owned(), 0);
-    let setting = Setting {
-        config: &scene.config,
-        device: here(),
-        key: &scene.key,
-        channels: Channels::of(&scene.config),
-    };
-    let mut messenger = Messenger {
-        post: &scene.post,
-        started: Vec::new(),
-    };
     let mut script = Script(opinions.into(), Vec::new());
-    let mut ports = Ports {
-        prompt: &mut person,
-        clock: &scene.watch,
-        store: &scene.shelf,
-        courier: &mut messenger,
-        audit: &mut lines,
-    };
-    let outcome = change_passphrase(
-        &scene.request,
-        &setting,
-        &mut ports,
-        &mut script,
-        &mut trail,
+    let (outcome, lines) = scene.through(
+        &mut person,
+        &scene.shelf,
+        |request, setting, ports, trail| {
+            change_passphrase(request, setting, ports, &mut script, trail)
+        },
     );
     assert!(person.answers.is_empty() && script.0.is_empty());
-    assert!(lines.0.iter().all(|line| !line.contains("horse")));
+    assert!(lines.iter().all(|line| !line.contains("horse")));
     Changed {
         outcome,
         prompts: person.prompts.into_iter().map(|(text, _)| text).collect(),
-        lines: lines.0,
+        lines,
     }
 }
 
