@@ -111,19 +111,24 @@ impl Host {
 
     /// Runs the command at a terminal of its own; what it shows comes from there.
     pub(crate) fn terminal(&self, line: &str) -> Terminal {
-        self.terminal_then(line, "")
+        // No shell between them: one that waits has an exit code of its own after Ctrl-C.
+        Terminal::start(&format!("exec {}", self.at_terminal(line)))
     }
 
     /// The same, with another command at that terminal afterwards.
     pub(crate) fn terminal_then(&self, line: &str, then: &str) -> Terminal {
+        Terminal::start(&format!("{} {then}", self.at_terminal(line)))
+    }
+
+    /// The command as a shell reads it.
+    fn at_terminal(&self, line: &str) -> String {
         let config = self.path("mfa.toml");
         let words: Vec<String> = words(line).map(|word| format!("'{word}'")).collect();
-        let command = format!(
-            "{PROGRAM} --config {} {} {then}",
+        format!(
+            "{PROGRAM} --config {} {}",
             config.display(),
             words.join(" ")
-        );
-        Terminal::start(&command)
+        )
     }
 
     /// Runs the command where /dev/log is listened to; gives the lines too.
@@ -284,6 +289,8 @@ impl Terminal {
             .args(["30", "script", "-qec", command, "/dev/null"])
             .env("LC_ALL", "C.UTF-8")
             .env("TERM", "xterm")
+            // The one that script(1) starts; another machine's may do otherwise.
+            .env("SHELL", "/bin/sh")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
