@@ -4,6 +4,7 @@
 //! Rooms and the way through them are drawn in `docs/architecture.md`.
 #![forbid(unsafe_code)]
 
+mod argon;
 pub mod audit;
 pub mod bypass;
 pub mod clock;

@@ -7,9 +7,9 @@ pub mod policy;
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use argon2::{Algorithm, Argon2, Block, Params, Version};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
+use crate::argon::{self, NoMemory, Work};
 use crate::config;
 use crate::record::{KeptPassphrase, datetime};
 pub use judge::{Judge, Opinion, PATIENCE, Question, UNFIT};
@@ -22,10 +22,6 @@ pub const LENGTHS: RangeInclusive<usize> = 8..=1024;
 const SALT_LEN: usize = 16;
 /// Bytes of a fresh hash.
 const HASH_LEN: usize = 32;
-/// Blocks (KiB) from which on glibc's malloc takes memory from the kernel and gives all of it back at once, each time
-/// (`DEFAULT_MMAP_THRESHOLD_MAX`, 32 MiB): of a smaller piece that it has had once it keeps twice as much for ever, in a
-/// host program that may live long. What is not filled takes no memory.
-const ALWAYS_MAPPED: usize = 32 * 1024 + 1;
 /// Hashed in the place of an answer that can't be right.
 const NOTHING: &[u8] = b"nothing that anybody typed";
 
@@ -54,6 +50,12 @@ impl fmt::Display for PassphraseError {
 }
 
 impl std::error::Error for PassphraseError {}
+
+impl From<NoMemory> for PassphraseError {
+    fn from(_: NoMemory) -> Self {
+        Self::NoMemory
+    }
+}
 
 /// Why something is no passphrase, whatever the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,17 +142,14 @@ impl From<&config::Passphrase> for Cost {
     }
 }
 
-/// Computes hashes, one after the other in the same memory: anew for each, a host's would grow by far more than one
-/// takes. Wiped after each hash.
-pub struct Hasher {
-    memory: Vec<Block>,
-}
+/// Computes the hashes of passphrases, one after the other in the same memory.
+pub struct Hasher(argon::Hasher);
 
 impl Hasher {
     /// One that has no memory yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { memory: Vec::new() }
+        Self(argon::Hasher::new())
     }
 
     fn hash(
@@ -162,31 +161,14 @@ impl Hasher {
     ) -> Result<Zeroizing<Vec<u8>>, PassphraseError> {
         #[cfg(test)]
         HASHES.set(HASHES.get() + 1);
-        let no_memory = |_| PassphraseError::NoMemory;
-        let params =
-            Params::new(cost.memory, cost.passes, cost.lanes, Some(length)).map_err(no_memory)?;
-        self.make_room(params.block_count())?;
+        let work = Work {
+            memory: cost.memory,
+            passes: cost.passes,
+            lanes: cost.lanes,
+        };
         let mut hash = Zeroizing::new(vec![0; length]);
-        // It refuses lengths and memory of the wrong size, which none of these are.
-        let computed = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into_with_memory(text, salt, &mut hash, self.memory.as_mut_slice());
-        // Block by block: the vector stays as long as it is.
-        self.memory.iter_mut().for_each(Zeroize::zeroize);
-        computed.map_err(no_memory)?;
+        self.0.hash(text, salt, work, &mut hash)?;
         Ok(hash)
-    }
-
-    fn make_room(&mut self, blocks: usize) -> Result<(), PassphraseError> {
-        if self.memory.len() < blocks {
-            // Not to be copied into what is larger.
-            self.memory = Vec::new();
-            // A host program is not to end because of us where there is none.
-            self.memory
-                .try_reserve_exact(blocks.max(ALWAYS_MAPPED))
-                .map_err(|_| PassphraseError::NoMemory)?;
-            self.memory.resize(blocks, Block::new());
-        }
-        Ok(())
     }
 
     /// The hash of a passphrase, with a salt of its own.
@@ -224,7 +206,7 @@ impl Hasher {
         });
         let cost = kept.map_or(usual, PassphraseHash::cost);
         // What anybody's takes has to be there for everybody.
-        self.make_room(usual.memory as usize)?;
+        self.0.make_room(usual.memory as usize)?;
         let hash = match self.hash(text, salt, cost, expected.len()) {
             Err(PassphraseError::NoMemory) if cost.memory > usual.memory => {
                 self.hash(NOTHING, salt, usual, expected.len())?;
@@ -245,7 +227,7 @@ impl Default for Hasher {
 
 impl fmt::Debug for Hasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Hasher({} KiB)", self.memory.len())
+        write!(f, "Hasher({} KiB)", self.0.room())
     }
 }
 
@@ -351,9 +333,8 @@ mod tests {
         for memory in [64, 32, 64] {
             let cost = Cost { memory, ..CHEAP };
             hasher.keep(&typed("correct horse battery"), cost).unwrap();
-            assert_eq!(hasher.memory.len(), 64);
-            let is_wiped = |block: &Block| block.as_ref().iter().all(|word| *word == 0);
-            assert!(hasher.memory.iter().all(is_wiped));
+            assert_eq!(hasher.0.room(), 64);
+            assert!(hasher.0.is_wiped());
         }
     }
 

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use argon2::{Algorithm, Argon2, Block, Params, Version};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
+use crate::argon::{self, NoMemory, Work};
 use crate::hex;
 use crate::record::{CodeHash, Recovery, Salt, SetId, datetime};
 
@@ -24,11 +24,12 @@ const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// How a code is parted where it is shown.
 const GROUPS: [RangeInclusive<usize>; 3] = [0..=3, 4..=7, 8..=12];
 
-/// KiB that a hash fills.
-const MEMORY: u32 = 4096;
-/// KiB that are asked for: more than malloc ever has on its heap (32 MiB), so that each hash has fresh pages of the kernel's, and
-/// gives them back. What a heap has at hand depends on who was looked up, and shows in time. Only what is filled is used.
-const ROOM: usize = 33 * 1024;
+/// What a hash costs: 4 MiB.
+const WORK: Work = Work {
+    memory: 4096,
+    passes: 1,
+    lanes: 1,
+};
 /// Bytes of a hash.
 const HASH_LEN: usize = 32;
 /// Bytes of a salt.
@@ -61,6 +62,12 @@ impl fmt::Display for RecoveryError {
 }
 
 impl std::error::Error for RecoveryError {}
+
+impl From<NoMemory> for RecoveryError {
+    fn from(_: NoMemory) -> Self {
+        Self::NoMemory
+    }
+}
 
 /// A recovery code as it is meant, however it was typed. Wiped when it is dropped.
 pub struct RecoveryCode(Zeroizing<[u8; LENGTH]>);
@@ -124,49 +131,25 @@ impl fmt::Debug for RecoveryCode {
     }
 }
 
-/// Computes hashes, all in the same memory, which is wiped in the end.
-struct Hasher {
-    memory: Vec<Block>,
-}
-
-impl Drop for Hasher {
-    fn drop(&mut self) {
-        // Not the whole room, which was never used.
-        self.memory.iter_mut().zeroize();
-    }
-}
+/// Computes hashes of codes.
+struct Hasher(argon::Hasher);
 
 impl Hasher {
-    fn new() -> Result<Self, RecoveryError> {
+    const fn new() -> Self {
+        Self(argon::Hasher::new())
+    }
+
+    /// One pass over little memory: codes of 65 bits need no more.
+    fn hash(&mut self, code: &RecoveryCode, salt: &[u8]) -> Result<CodeHash, RecoveryError> {
         #[cfg(test)]
         if HAS_NO_MEMORY.get() {
             return Err(RecoveryError::NoMemory);
         }
-        let mut memory = Vec::new();
-        // A host program is not to end because of us where there is none.
-        memory
-            .try_reserve_exact(ROOM)
-            .map_err(|_| RecoveryError::NoMemory)?;
-        memory.resize(MEMORY as usize, Block::new());
-        Ok(Self { memory })
-    }
-
-    /// argon2id (RFC 9106) over one pass: codes of 65 bits need no more.
-    fn hash(&mut self, code: &RecoveryCode, salt: &[u8]) -> Result<CodeHash, RecoveryError> {
         #[cfg(test)]
         HASHES.set(HASHES.get() + 1);
-        let params =
-            Params::new(MEMORY, 1, 1, Some(HASH_LEN)).map_err(|_| RecoveryError::NoMemory)?;
         let mut hash = Zeroizing::new([0; HASH_LEN]);
-        // It refuses parameters, salts and memory of the wrong size, which none of these are.
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into_with_memory(
-                code.0.as_slice(),
-                salt,
-                hash.as_mut_slice(),
-                self.memory.as_mut_slice(),
-            )
-            .map_err(|_| RecoveryError::NoMemory)?;
+        self.0
+            .hash(code.0.as_slice(), salt, WORK, hash.as_mut_slice())?;
         CodeHash::parse(hex::encode(hash.as_slice())).map_err(|_| RecoveryError::NoMemory)
     }
 }
@@ -181,7 +164,7 @@ impl Recovery {
         let mut random = [0; SALT_LEN + 4];
         getrandom::fill(&mut random).map_err(|_| RecoveryError::NoRandomness)?;
         let (salt, id) = random.split_at(SALT_LEN);
-        let mut argon2 = Hasher::new()?;
+        let mut argon2 = Hasher::new();
         let mut codes = Vec::with_capacity(CODES);
         let mut hashes = Vec::with_capacity(CODES);
         for _ in 0..CODES {
@@ -219,7 +202,7 @@ impl Hashed {
         let nothing = RecoveryCode(Zeroizing::new([b'0'; LENGTH]));
         Ok(Self {
             set: set.map(|set| (set.set.clone(), set.salt.clone())),
-            hash: Hasher::new()?.hash(code.unwrap_or(&nothing), &salt)?,
+            hash: Hasher::new().hash(code.unwrap_or(&nothing), &salt)?,
         })
     }
 
@@ -248,7 +231,7 @@ pub fn single() -> Result<(RecoveryCode, String, String), RecoveryError> {
     let mut salt = [0; SALT_LEN];
     getrandom::fill(&mut salt).map_err(|_| RecoveryError::NoRandomness)?;
     let code = RecoveryCode::random()?;
-    let hash = Hasher::new()?.hash(&code, &salt)?;
+    let hash = Hasher::new().hash(&code, &salt)?;
     Ok((code, hex::encode(&salt), hash.get().clone()))
 }
 
@@ -259,7 +242,7 @@ pub fn single() -> Result<(RecoveryCode, String, String), RecoveryError> {
 /// The system gives no memory.
 pub fn is_single(code: &RecoveryCode, (salt, kept): (&str, &str)) -> Result<bool, RecoveryError> {
     let salt = hex::decode(salt).unwrap_or_default();
-    let hash = Hasher::new()?.hash(code, &salt)?;
+    let hash = Hasher::new().hash(code, &salt)?;
     Ok(constant_time_eq::constant_time_eq(
         hash.get().as_bytes(),
         kept.as_bytes(),
@@ -395,10 +378,7 @@ mod tests {
     #[test]
     fn hashes_are_those_of_the_reference_implementation() {
         let code = RecoveryCode::parse(b"K7QM2R0TXW41P").unwrap();
-        let hash = Hasher::new()
-            .unwrap()
-            .hash(&code, b"0123456789abcdef")
-            .unwrap();
+        let hash = Hasher::new().hash(&code, b"0123456789abcdef").unwrap();
         assert_eq!(
             hash.get(),
             "d822d1f59aa017f18c51d3e7039859098a0979f971b516f54cd5d84da89347a5"
