@@ -144,6 +144,9 @@ fn store_file(error: &FileError) -> Failure {
     let hint = match error.problem {
         Problem::Missing => "run `mfa-admin init`, or put the store back from a backup",
         Problem::System(_) => "see mount, space and permissions of that place",
+        Problem::NotSynced(_) => {
+            "see the kernel's log (`dmesg`) for errors of the disk, then look at it (`mfa-admin user show`)"
+        }
         _ => {
             "nothing below it is trusted until that is mended; `mfa-admin doctor` looks at all paths"
         }

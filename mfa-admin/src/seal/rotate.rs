@@ -108,7 +108,7 @@ fn put(house: &House, place: &KeyPlace, key: &SealingKey) -> Result<(), Failure>
     let _users = house.store.users_folder().lock().map_err(file_failure)?;
     prepared.put(Owner::ROOT).map_err(|error| match error {
         HostError::KeyFile(FileError {
-            problem: Problem::System(_),
+            problem: Problem::System(_) | Problem::NotSynced(_),
             ..
         }) => Failure::new(
             Kind::StoreUnusable,

@@ -82,6 +82,8 @@ pub enum Problem {
     TooLarge,
     /// The system refused.
     System(Errno),
+    /// It is in place, but the system refused to make that last.
+    NotSynced(Errno),
 }
 
 /// A file that can't be used, and why.
@@ -122,6 +124,11 @@ impl fmt::Display for FileError {
             }
             Problem::TooLarge => write!(f, "is larger than {MAX_FILE_SIZE} bytes"),
             Problem::System(errno) => f.write_str(errno.desc()),
+            Problem::NotSynced(errno) => write!(
+                f,
+                "was changed, but the disk did not confirm it ({}): after a power failure it may be the old one",
+                errno.desc()
+            ),
         }
     }
 }
@@ -488,8 +495,8 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// The system refuses; the old file is then still there, unless it was the folder that could not be synced at the
-    /// end: the new one is in its place then, for as long as the power stays on.
+    /// The system refuses; the old file is then still there. [`Problem::NotSynced`]: the new one is in its place, for as
+    /// long as the power stays on.
     pub fn replace(
         &self,
         name: &str,
@@ -528,7 +535,8 @@ impl Folder {
             let _ = self.remove_if_present(temporary);
             return Err(fail(errno));
         }
-        fsync(&self.fd).map_err(fail)
+        fsync(&self.fd)
+            .map_err(|errno| FileError::new(&self.path.join(name), Problem::NotSynced(errno)))
     }
 
     /// Sets the mode, whatever the umask is, and the group where the owner is root: su runs with its

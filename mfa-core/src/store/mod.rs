@@ -104,7 +104,9 @@ impl StoreError {
     /// Whether it is the system that would not: a disk, a limit, a file system that is read-only.
     fn is_refused_by_the_system(&self) -> bool {
         match self {
-            Self::File(error) => matches!(error.problem, Problem::System(_)),
+            Self::File(error) => {
+                matches!(error.problem, Problem::System(_) | Problem::NotSynced(_))
+            }
             Self::Block(BlockError::CutShort(_)) => true,
             _ => false,
         }
@@ -115,7 +117,10 @@ impl StoreError {
     pub fn is_corruption(&self) -> bool {
         match self {
             Self::Content { .. } | Self::Block(BlockError::Corrupt(_)) => true,
-            Self::File(error) => !matches!(error.problem, Problem::System(_) | Problem::Missing),
+            Self::File(error) => !matches!(
+                error.problem,
+                Problem::System(_) | Problem::NotSynced(_) | Problem::Missing
+            ),
             Self::Block(_) | Self::Unwritable(_) | Self::NewerKeys(_) | Self::Unprotected(_) => {
                 false
             }
