@@ -12,6 +12,7 @@ use mfa_core::host;
 use mfa_core::hotp::Hotp;
 use mfa_core::login;
 use mfa_core::otp::Authenticator;
+use mfa_core::passphrase::Pepper;
 use mfa_core::policy::{self, AccountDecision, Decision, DenyReason, SkipReason};
 use mfa_core::record::{Method, UserRecord};
 use mfa_core::request::{Account, LoginRequest, RemoteHost, UserName, find_account};
@@ -462,7 +463,16 @@ fn describe_passphrase(
     let config = &ground.config;
     let channels = Channels::of(config);
     let name = shown(&request.asked_name);
+    let is_lost = record.is_some_and(|record| {
+        let pepper = Pepper::of(&ground.key, record.user.as_str());
+        let kept = record.passphrase.as_ref();
+        kept.is_some_and(|kept| pepper.is_of_another_key(&kept.hash))
+    });
     let message = match policy::decide(config, channels, &request, record, ground.device, now) {
+        Decision::Challenge(_) | Decision::Passphrase(_) if is_lost => format!(
+            "has one that was hashed with another sealing key, so none is right: put the right seal.key back, or \
+             `mfa-admin passphrase set {name}`"
+        ),
         Decision::Challenge(_) => "has one: it is asked for before the code".to_owned(),
         Decision::Passphrase(_) => "has one: it alone is asked for, and lets in".to_owned(),
         Decision::Deny(DenyReason::NoPassphrase) => {

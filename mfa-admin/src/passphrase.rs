@@ -5,7 +5,7 @@ use mfa_core::config::Config;
 use mfa_core::courier::Process;
 use mfa_core::host;
 use mfa_core::passphrase::{Cost, Hasher, Judge, LENGTHS, Opinion, Passphrase, PassphraseError};
-use mfa_core::passphrase::{NoPassphrase, Question};
+use mfa_core::passphrase::{NoPassphrase, Pepper, Question};
 use mfa_core::record::{KeptPassphrase, UserRecord};
 use mfa_core::request::UserName;
 use mfa_core::secure_file::Owner;
@@ -33,10 +33,11 @@ fn set(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
     let user = context.person(name)?.user;
     // Before anybody types anything.
     house.record(&user)?;
+    let pepper = Pepper::of(&house.key()?, user.as_str());
     let passphrase = typed(&user)?;
     judge(context, &house, &user, &passphrase)?;
     let cost = Cost::from(&house.config.passphrase);
-    let hash = Hasher::new()
+    let hash = Hasher::new(pepper)
         .keep(&passphrase, cost)
         .map_err(|error| match error {
             PassphraseError::NoRandomness => Failure::no_randomness(),

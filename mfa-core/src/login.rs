@@ -260,7 +260,7 @@ impl<'a, 'p> Login<'a, 'p> {
             has_told_filters: false,
             reference: None,
             counter: None,
-            beside: request.passphrase.then(Beside::default),
+            beside: request.passphrase.then(|| Beside::of(setting, request)),
         }
     }
 

@@ -9,11 +9,13 @@ use std::ops::RangeInclusive;
 
 use zeroize::Zeroizing;
 
-use crate::argon::{self, NoMemory, Work};
+use crate::argon::{self, Input, NoMemory, Work};
 use crate::config;
 use crate::record::{KeptPassphrase, datetime};
+use crate::seal::SealingKey;
 pub use judge::{Judge, Opinion, PATIENCE, Question, UNFIT};
 pub use phc::PassphraseHash;
+use phc::{KEY_ID_LEN, KeyId};
 
 /// Bytes of a passphrase. A longer answer costs as much as any, and is never right.
 pub const LENGTHS: RangeInclusive<usize> = 8..=1024;
@@ -142,20 +144,66 @@ impl From<&config::Passphrase> for Cost {
     }
 }
 
-/// Computes the hashes of passphrases, one after the other in the same memory.
-pub struct Hasher(argon::Hasher);
+/// What one user's passphrase is hashed with besides its salt, so that a stolen store does not let anybody guess, nor
+/// the hash of somebody else let in: a key that follows from the host's and from the name (RFC 9106, 3.1: K). It stays
+/// when sealing keys are changed.
+pub struct Pepper {
+    key: Zeroizing<Vec<u8>>,
+    id: KeyId,
+}
+
+impl Pepper {
+    /// The one of a user.
+    #[must_use]
+    pub fn of(key: &SealingKey, user: &str) -> Self {
+        let bytes = Zeroizing::new(key.mac("passphrase", user.as_bytes()));
+        let mut id = [0; KEY_ID_LEN];
+        for (to, from) in id.iter_mut().zip(key.mac("passphrase-key-id", b"")) {
+            *to = from;
+        }
+        Self {
+            key: Zeroizing::new(bytes.to_vec()),
+            id,
+        }
+    }
+
+    /// Whether a hash was made with another host's key, or with one that is lost. No passphrase is right by it.
+    #[must_use]
+    pub fn is_of_another_key(&self, hash: &PassphraseHash) -> bool {
+        hash.key_id().is_some_and(|id| *id != self.id)
+    }
+}
+
+impl fmt::Debug for Pepper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pepper([redacted])")
+    }
+}
+
+/// Computes the hashes of one user's passphrases, one after the other in the same memory.
+pub struct Hasher {
+    argon: argon::Hasher,
+    pepper: Pepper,
+}
 
 impl Hasher {
     /// One that has no memory yet.
     #[must_use]
-    pub const fn new() -> Self {
-        Self(argon::Hasher::new())
+    pub const fn new(pepper: Pepper) -> Self {
+        let argon = argon::Hasher::new();
+        Self { argon, pepper }
+    }
+
+    /// What it hashes with.
+    #[must_use]
+    pub const fn pepper(&self) -> &Pepper {
+        &self.pepper
     }
 
     fn hash(
         &mut self,
         text: &[u8],
-        salt: &[u8],
+        (salt, is_keyed): (&[u8], bool),
         cost: Cost,
         length: usize,
     ) -> Result<Zeroizing<Vec<u8>>, PassphraseError> {
@@ -167,7 +215,9 @@ impl Hasher {
             lanes: cost.lanes,
         };
         let mut hash = Zeroizing::new(vec![0; length]);
-        self.0.hash(text, salt, work, &mut hash)?;
+        let key: &[u8] = if is_keyed { &self.pepper.key } else { &[] };
+        self.argon
+            .hash(Input { text, salt, key }, work, &mut hash)?;
         Ok(hash)
     }
 
@@ -183,13 +233,15 @@ impl Hasher {
     ) -> Result<PassphraseHash, PassphraseError> {
         let mut salt = vec![0; SALT_LEN];
         getrandom::fill(&mut salt).map_err(|_| PassphraseError::NoRandomness)?;
-        let hash = self.hash(passphrase.0.as_bytes(), &salt, cost, HASH_LEN)?;
-        Ok(PassphraseHash::new(cost, salt, hash.to_vec()))
+        let hash = self.hash(passphrase.0.as_bytes(), (&salt, true), cost, HASH_LEN)?;
+        let key_id = Some(self.pepper.id);
+        Ok(PassphraseHash::new(cost, key_id, salt, hash.to_vec()))
     }
 
     /// Whether a passphrase is the one that is kept. One hash is computed, whatever was typed (`None`: something that
-    /// can't be right), and of the `usual` cost where none is kept, or where what is kept costs more memory than there is:
-    /// then it is not right, as nobody's is, since a caller's limits are not to tell whose costs more.
+    /// can't be right), and of the `usual` cost where none is kept, or one of another key, or where what is kept costs more
+    /// memory than there is: then it is not right, as nobody's is, since a caller's limits are not to tell whose costs more.
+    /// One that was kept without a key, by another program, is taken as it is.
     ///
     /// # Errors
     ///
@@ -200,13 +252,15 @@ impl Hasher {
         kept: Option<&PassphraseHash>,
         usual: Cost,
     ) -> Result<bool, PassphraseError> {
+        let kept = kept.filter(|kept| !self.pepper.is_of_another_key(kept));
         let text = typed.map_or(NOTHING, |typed| typed.0.as_bytes());
         let (salt, expected) = kept.map_or((&[0; SALT_LEN][..], &[0; HASH_LEN][..]), |kept| {
             (kept.salt(), kept.hash())
         });
+        let salt = (salt, kept.is_none_or(|kept| kept.key_id().is_some()));
         let cost = kept.map_or(usual, PassphraseHash::cost);
         // What anybody's takes has to be there for everybody.
-        self.0.make_room(usual.memory as usize)?;
+        self.argon.make_room(usual.memory as usize)?;
         let hash = match self.hash(text, salt, cost, expected.len()) {
             Err(PassphraseError::NoMemory) if cost.memory > usual.memory => {
                 self.hash(NOTHING, salt, usual, expected.len())?;
@@ -219,15 +273,9 @@ impl Hasher {
     }
 }
 
-impl Default for Hasher {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl fmt::Debug for Hasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Hasher({} KiB)", self.0.room())
+        write!(f, "Hasher({} KiB)", self.argon.room())
     }
 }
 
@@ -256,6 +304,14 @@ mod tests {
         Passphrase::parse(text.as_bytes()).unwrap()
     }
 
+    fn hasher_of(key: &SealingKey, user: &str) -> Hasher {
+        Hasher::new(Pepper::of(key, user))
+    }
+
+    fn hasher() -> Hasher {
+        hasher_of(&SealingKey::generate().unwrap(), "alice")
+    }
+
     #[test]
     fn a_passphrase_is_taken_byte_for_byte() {
         for text in ["12345678", " two  blanks ", "blåbærgrød", &"x".repeat(1024)] {
@@ -281,7 +337,7 @@ mod tests {
 
     #[test]
     fn the_one_that_is_kept_is_right_and_no_other() {
-        let mut hasher = Hasher::new();
+        let mut hasher = hasher();
         let kept = hasher.keep(&typed("correct horse battery"), CHEAP).unwrap();
         let mut is_right = |text| hasher.is_right(Some(&typed(text)), Some(&kept), CHEAP);
         assert_eq!(is_right("correct horse battery"), Ok(true));
@@ -297,8 +353,38 @@ mod tests {
     }
 
     #[test]
+    fn without_the_hosts_key_or_for_somebody_else_the_right_one_is_wrong() {
+        let (key, other) = (
+            SealingKey::generate().unwrap(),
+            SealingKey::generate().unwrap(),
+        );
+        let phrase = typed("correct horse battery");
+        let kept = hasher_of(&key, "alice").keep(&phrase, CHEAP).unwrap();
+        let is_right = |mut hasher: Hasher, kept: &PassphraseHash| {
+            let before = HASHES.get();
+            let is_right = hasher.is_right(Some(&phrase), Some(kept), CHEAP).unwrap();
+            assert_eq!(HASHES.get() - before, 1);
+            is_right
+        };
+        assert!(is_right(hasher_of(&key, "alice"), &kept));
+        assert!(!is_right(hasher_of(&key, "bob"), &kept));
+        assert!(!is_right(hasher_of(&other, "alice"), &kept));
+        // Who only strikes out that there was a key does not get round it.
+        let text = kept.to_text();
+        let (head, tail) = text.split_once(",keyid=").unwrap();
+        let without = PassphraseHash::parse(&format!("{head}{}", &tail[8..])).unwrap();
+        assert!(!is_right(hasher_of(&key, "alice"), &without));
+        // Keys that are changed leave it as it is, also once the one before is gone.
+        let both = key.successor().unwrap();
+        assert!(is_right(hasher_of(&both, "alice"), &kept));
+        assert!(is_right(hasher_of(&both.alone(), "alice"), &kept));
+        assert!(hasher_of(&other, "alice").pepper().is_of_another_key(&kept));
+        assert!(!hasher_of(&key, "bob").pepper().is_of_another_key(&kept));
+    }
+
+    #[test]
     fn nobody_has_nothing_as_a_passphrase() {
-        let mut hasher = Hasher::new();
+        let mut hasher = hasher();
         let phrase = typed("correct horse battery");
         let kept = hasher.keep(&phrase, CHEAP).unwrap();
         assert_eq!(hasher.is_right(None, Some(&kept), CHEAP), Ok(false));
@@ -312,7 +398,7 @@ mod tests {
 
     #[test]
     fn every_answer_costs_one_hash() {
-        let mut hasher = Hasher::new();
+        let mut hasher = hasher();
         let phrase = typed("correct horse battery");
         let kept = hasher.keep(&phrase, CHEAP).unwrap();
         for (typed, kept) in [
@@ -329,19 +415,19 @@ mod tests {
 
     #[test]
     fn the_memory_is_had_once_and_wiped_each_time() {
-        let mut hasher = Hasher::new();
+        let mut hasher = hasher();
         for memory in [64, 32, 64] {
             let cost = Cost { memory, ..CHEAP };
             hasher.keep(&typed("correct horse battery"), cost).unwrap();
-            assert_eq!(hasher.0.room(), 64);
-            assert!(hasher.0.is_wiped());
+            assert_eq!(hasher.argon.room(), 64);
+            assert!(hasher.argon.is_wiped());
         }
     }
 
     #[test]
     fn nothing_of_a_passphrase_is_shown_by_accident() {
         let phrase = typed("correct horse battery");
-        let kept = Hasher::new().keep(&phrase, CHEAP).unwrap();
+        let kept = hasher().keep(&phrase, CHEAP).unwrap();
         assert_eq!(format!("{phrase:?}"), "Passphrase([redacted])");
         assert_eq!(format!("{kept:?}"), "PassphraseHash([redacted])");
     }

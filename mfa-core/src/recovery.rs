@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use zeroize::Zeroizing;
 
-use crate::argon::{self, NoMemory, Work};
+use crate::argon::{self, Input, NoMemory, Work};
 use crate::hex;
 use crate::record::{CodeHash, Recovery, Salt, SetId, datetime};
 
@@ -148,8 +148,12 @@ impl Hasher {
         #[cfg(test)]
         HASHES.set(HASHES.get() + 1);
         let mut hash = Zeroizing::new([0; HASH_LEN]);
-        self.0
-            .hash(code.0.as_slice(), salt, WORK, hash.as_mut_slice())?;
+        let input = Input {
+            text: code.0.as_slice(),
+            salt,
+            key: &[],
+        };
+        self.0.hash(input, WORK, hash.as_mut_slice())?;
         CodeHash::parse(hex::encode(hash.as_slice())).map_err(|_| RecoveryError::NoMemory)
     }
 }

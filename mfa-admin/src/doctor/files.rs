@@ -64,7 +64,9 @@ pub(super) fn remedy(error: &FileError, owner: Owner) -> String {
                 "See the kernel's log for errors of the disk; then `mount -o remount,rw` what {path} is on."
             )
         }
-        Problem::System(_) | Problem::NotSynced(_) => "See the kernel's log (`dmesg`) for errors of the disk.".to_owned(),
+        Problem::System(_) | Problem::NotSynced(_) => {
+            "See the kernel's log (`dmesg`) for errors of the disk.".to_owned()
+        }
     }
 }
 

@@ -74,7 +74,7 @@ impl Survey {
             "No secret opens: put the right sealing key back from your backup.".to_owned()
         } else {
             format!(
-                "Put the right sealing key back, or enrol the app again: {}.",
+                "Put the right sealing key back, or set anew what does not open: {}.",
                 scope.command(&format!(
                     "app enroll {}",
                     self.first_sealed_user.as_deref().unwrap_or("NAME")

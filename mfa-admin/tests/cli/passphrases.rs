@@ -1,8 +1,9 @@
 //! Passphrases: setting, showing and removing them. What is good enough is said by the tests' courier here, by the real
 //! one in tests/tests/passphrase.
 
-use mfa_core::passphrase::{Cost, Hasher, Passphrase};
+use mfa_core::passphrase::{Cost, Hasher, Passphrase, Pepper};
 use mfa_core::record::UserRecord;
+use mfa_core::seal::SealingKey;
 use mfa_core::secure_file::Owner;
 use mfa_core::store::{FileStore, Store, Subject};
 
@@ -26,7 +27,9 @@ fn is_kept(host: &Host, text: &str) -> bool {
     let cost = Cost::from(&host.config().passphrase);
     let phrase = Passphrase::parse(text.as_bytes()).unwrap();
     let kept = record(host).passphrase;
-    Hasher::new()
+    let key = std::fs::read(host.path("seal.key")).unwrap();
+    let key = SealingKey::from_file_text(&key).unwrap();
+    Hasher::new(Pepper::of(&key, "daemon"))
         .is_right(Some(&phrase), kept.as_ref().map(|kept| &kept.hash), cost)
         .unwrap()
 }
@@ -286,7 +289,8 @@ fn a_hash_that_no_host_should_compute_is_named_by_line_and_column() {
         ("m=19456", "m=4194304", "too much or too little"),
         ("t=2", "t=4294967296", "too much or too little"),
         ("$argon2id", "$argon2d", "no hash of a passphrase"),
-        ("p=1$", "p=1$=", "base64"),
+        ("p=1,", "p=1$=,", "no hash of a passphrase"),
+        ("keyid=", "keyid==", "no hash of a passphrase"),
     ] {
         std::fs::write(&path, text.replace(from, to)).unwrap();
         for line in ["passphrase status daemon", "user show daemon"] {
@@ -301,4 +305,30 @@ fn a_hash_that_no_host_should_compute_is_named_by_line_and_column() {
             text.replace(from, to)
         );
     }
+}
+
+#[test]
+fn a_hash_of_another_sealing_key_is_told_and_set_anew() {
+    needs_root!();
+    let host = host();
+    host.feed("passphrase set daemon -", PHRASE).expect(0);
+    let other = Host::new();
+    std::fs::copy(other.path("seal.key"), host.path("seal.key")).unwrap();
+    assert!(!is_kept(&host, PHRASE));
+    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let explained = host.run("explain daemon").expect(0).out;
+    assert_fits(&explained);
+    let expected = "hashed with another sealing key, so none is right: put the right seal.key back, or `mfa-admin \
+                    passphrase set daemon`";
+    assert!(one_line(&explained).contains(expected), "{explained}");
+    let doctor = one_line(&host.run("doctor").out);
+    let expected = "daemon (passphrase)";
+    assert!(doctor.contains(expected), "{doctor}");
+    host.feed("passphrase set daemon -", PHRASE).expect(0);
+    assert!(is_kept(&host, PHRASE));
+    assert!(!one_line(&host.run("explain daemon").expect(0).out).contains("another sealing key"));
+    // Without any key none is set.
+    std::fs::remove_file(host.path("seal.key")).unwrap();
+    let run = host.feed("passphrase set daemon -", PHRASE).expect(4);
+    assert!(run.err.contains("seal.key"), "{run:?}");
 }

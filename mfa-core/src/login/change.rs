@@ -1,7 +1,6 @@
 //! A person changes the passphrase, `pam_sm_chauthtok(3)`: the present one is asked for and judged like at a login, then
 //! the new one twice. Whoever has none sees what somebody sees who does not know it.
 
-use super::passphrase::Beside;
 use super::{Login, LoginOutcome, Noticed, Ports, Setting, decoy_index, note_user};
 use crate::audit::{AuditTrail, Entry, Event};
 use crate::critical::CriticalSection;
@@ -51,7 +50,6 @@ pub fn change_passphrase(
     trail: &mut AuditTrail,
 ) -> ChangeOutcome {
     let mut login = Login::new(request, setting, ports, trail);
-    login.beside = Some(Beside::default());
     match login.change(judge) {
         Ok(()) => ChangeOutcome::Changed,
         Err(outcome) => outcome,
@@ -85,7 +83,7 @@ impl Login<'_, '_> {
 
     fn ask_for_the_present_one(&mut self, subject: Subject<'_>) -> Result<(), ChangeOutcome> {
         let answer = self.ask_secret(CURRENT_PROMPT, 1).map_err(unanswered)?;
-        self.beside.get_or_insert_default().type_in(answer);
+        self.beside().type_in(answer);
         // Until all is said and kept: who stopped this process in between would guess without a trace.
         let _section = CriticalSection::enter();
         let judged = self.judge_passphrase(subject, |setting, request, record, _| {
@@ -136,7 +134,7 @@ impl Login<'_, '_> {
 
     /// Why a new passphrase is not taken.
     fn judge_new(&mut self, new: &Passphrase, judge: &mut dyn Judge) -> Result<(), String> {
-        let beside = self.beside.get_or_insert_default();
+        let beside = self.beside();
         if beside.is_same_as(new) {
             return Err("it is the one that you have; take another".to_owned());
         }
@@ -164,7 +162,7 @@ impl Login<'_, '_> {
     fn put(&mut self, new: &Passphrase) -> Result<(), ChangeOutcome> {
         let (setting, request) = (self.setting, self.request);
         let cost = Cost::from(&setting.config.passphrase);
-        let beside = self.beside.get_or_insert_default();
+        let beside = self.beside();
         let (old, fresh) = (beside.right_hash(), beside.keep(new, cost));
         let fresh = match fresh {
             Ok(fresh) => fresh,

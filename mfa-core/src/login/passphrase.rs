@@ -8,10 +8,10 @@ use super::{
 use crate::audit::{Entry, Event};
 use crate::critical::CriticalSection;
 use crate::otp::TypedAnswer;
-use crate::passphrase::{Cost, Hasher, Passphrase, PassphraseError, PassphraseHash};
+use crate::passphrase::{Cost, Hasher, Passphrase, PassphraseError, PassphraseHash, Pepper};
 use crate::policy::{self, Decision, DenyReason, SkipReason};
 use crate::record::{KeptPassphrase, UserRecord};
-use crate::request::LoginRequest;
+use crate::request::{LoginRequest, UserName};
 use crate::secure_file::BlockError;
 use crate::state::LoginState;
 use crate::store::{StoreError, Subject};
@@ -21,7 +21,7 @@ use crate::throttle::{self, Consequence, Limits, Verdict};
 pub(super) const METHOD: &str = "passphrase";
 
 /// What was typed as the passphrase of a try, and what it was found to be.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Beside {
     hasher: Hasher,
     /// Until it is judged.
@@ -41,6 +41,19 @@ struct Found {
 }
 
 impl Beside {
+    pub(super) fn of(setting: &Setting<'_>, request: &LoginRequest) -> Self {
+        let user = request
+            .user()
+            .map_or(&*request.asked_name, UserName::as_str);
+        Self {
+            hasher: Hasher::new(Pepper::of(setting.key, user)),
+            typed: None,
+            passphrase: None,
+            found: None,
+            is_charged: false,
+        }
+    }
+
     pub(super) fn is_typed(&self) -> bool {
         self.typed.is_some()
     }
@@ -104,6 +117,13 @@ impl Beside {
     /// Why what was typed could not be compared.
     fn error(&self) -> Option<PassphraseError> {
         self.found.as_ref()?.is_right.err()
+    }
+
+    /// Why nothing that is typed is right.
+    fn reason(&self) -> Option<&'static str> {
+        let with = self.found.as_ref()?.with.as_ref()?;
+        let is_lost = self.hasher.pepper().is_of_another_key(with);
+        is_lost.then_some("sealed_secret")
     }
 
     /// Whether another one is the one that was typed.
@@ -197,6 +217,13 @@ pub(super) enum Alone {
 }
 
 impl<'a> Login<'a, '_> {
+    /// What stands beside the code, whether the service asks for it or not.
+    pub(super) fn beside(&mut self) -> &mut Beside {
+        let (setting, request) = (self.setting, self.request);
+        self.beside
+            .get_or_insert_with(|| Beside::of(setting, request))
+    }
+
     /// Asks for the passphrase where the service has one asked for, once for each code that is judged.
     pub(super) fn ask_passphrase(&mut self, attempt: u32) -> Result<(), LoginOutcome> {
         let Some(beside) = &mut self.beside else {
@@ -280,7 +307,7 @@ impl<'a> Login<'a, '_> {
         match wrong {
             Wrong::Passphrase(consequence) => {
                 self.counter = Some(METHOD);
-                self.log(Event::BadPassphrase, &entry);
+                self.log_bad_passphrase(&entry);
                 let event =
                     self.report_consequence(Event::BadPassphrase, *consequence, &by_passphrase);
                 self.tell_filters();
@@ -299,6 +326,17 @@ impl<'a> Login<'a, '_> {
                 None
             }
         }
+    }
+
+    fn log_bad_passphrase(&mut self, entry: &Entry<'_>) {
+        let reason = self.beside.as_ref().and_then(Beside::reason);
+        self.log(
+            Event::BadPassphrase,
+            &Entry {
+                reason,
+                ..entry.clone()
+            },
+        );
     }
 
     pub(super) fn passphrase_is_unusable(&mut self, error: PassphraseError, entry: &Entry<'_>) {
@@ -394,7 +432,9 @@ impl<'a> Login<'a, '_> {
         let cost = Cost::from(&self.setting.config.passphrase);
         let (setting, request, clock) = (self.setting, self.request, self.ports.clock);
         let mut judged = None;
-        let beside = self.beside.get_or_insert_default();
+        let beside = self
+            .beside
+            .get_or_insert_with(|| Beside::of(setting, request));
         let result = self.ports.store.transaction(subject, &mut |record, state| {
             let now = clock.now();
             state.advance(&now);
@@ -442,7 +482,7 @@ impl<'a> Login<'a, '_> {
             Some(Alone::Right) => return Ok(()),
             Some(Alone::Wrong(consequence)) => {
                 self.counter = Some(METHOD);
-                self.log(Event::BadPassphrase, entry);
+                self.log_bad_passphrase(entry);
                 Some(self.report_consequence(Event::BadPassphrase, *consequence, entry))
             }
             Some(Alone::Denied(reason)) => Some(self.report_denied(*reason, entry)),

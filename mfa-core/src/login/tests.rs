@@ -227,6 +227,12 @@ fn here() -> DeviceId {
     DeviceId::parse("1b9d6bcd4f7a4b0e9a4c1c2a5d0e7f31").unwrap()
 }
 
+/// The key of a scene's host.
+fn sealing_key() -> SealingKey {
+    let text = format!("mfa-seal-key:1:{}", "5a".repeat(32));
+    SealingKey::from_file_text(text.as_bytes()).unwrap()
+}
+
 fn app(key: &SealingKey, id: &str, label: &str, secret: &[u8]) -> App {
     let id = AppId::parse(id).unwrap();
     App {
@@ -242,7 +248,7 @@ fn app(key: &SealingKey, id: &str, label: &str, secret: &[u8]) -> App {
 }
 
 fn scene() -> Scene {
-    let key = SealingKey::generate().unwrap();
+    let key = sealing_key();
     let mut record = UserRecord::new(UserName::parse("alice").unwrap());
     record.methods = vec![Method::App];
     record.enrolled_once = true;

@@ -1,6 +1,7 @@
-//! The text that a record keeps of a passphrase: `$argon2id$v=19$m=19456,t=2,p=1$SALT$HASH`, the PHC string format as
-//! argon2's reference implementation writes it. Read strictly, and only where computing it is no danger to a host: a
-//! text that asks for 4 GiB is otherwise as good as any.
+//! The text that a record keeps of a passphrase: `$argon2id$v=19$m=19456,t=2,p=1,keyid=ID$SALT$HASH`, the PHC string
+//! format as argon2's reference implementation writes it, with the name of the key that it was hashed with. Without that
+//! it is one of another program's. Read strictly, and only where computing it is no danger to a host: a text that asks for
+//! 4 GiB is otherwise as good as any.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -21,6 +22,8 @@ const LANES: RangeInclusive<u32> = 1..=4;
 const SALT: RangeInclusive<usize> = 8..=64;
 /// Bytes of a hash: fewer could be met by chance, more say no more.
 const HASH: RangeInclusive<usize> = 16..=64;
+/// Bytes of the name of a key: no bits are over in base64.
+pub(super) const KEY_ID_LEN: usize = 6;
 /// No text is longer.
 const MAX_TEXT: usize = 256;
 
@@ -31,17 +34,26 @@ const PARAMETERS: &str = "this hash of a passphrase takes too much or too little
 const BYTES: &str = "salt and hash of a passphrase are 8 to 64 and 16 to 64 bytes in base64 without =; remove \
                      [passphrase], then `mfa-admin passphrase set`";
 
+/// Which key a passphrase was hashed with.
+pub(super) type KeyId = [u8; KEY_ID_LEN];
+
 /// What is kept of a passphrase.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PassphraseHash {
     cost: Cost,
+    key_id: Option<KeyId>,
     salt: Vec<u8>,
     hash: Vec<u8>,
 }
 
 impl PassphraseHash {
-    pub(super) fn new(cost: Cost, salt: Vec<u8>, hash: Vec<u8>) -> Self {
-        Self { cost, salt, hash }
+    pub(super) fn new(cost: Cost, key_id: Option<KeyId>, salt: Vec<u8>, hash: Vec<u8>) -> Self {
+        Self {
+            cost,
+            key_id,
+            salt,
+            hash,
+        }
     }
 
     /// Reads what [`PassphraseHash::to_text`] writes.
@@ -66,8 +78,12 @@ impl PassphraseHash {
         let mut parameters = parameters.split(',');
         let mut number = |name: &str| number(parameters.next()?.strip_prefix(name)?);
         let (memory, passes, lanes) = (number("m="), number("t="), number("p="));
-        let (Some(memory), Some(passes), Some(lanes), None) =
-            (memory, passes, lanes, parameters.next())
+        let key_id = parameters.next().map(|text| {
+            let bytes = decode(text.strip_prefix("keyid=")?)?;
+            KeyId::try_from(bytes.as_slice()).ok()
+        });
+        let (Some(memory), Some(passes), Some(lanes), None | Some(Some(_)), None) =
+            (memory, passes, lanes, key_id, parameters.next())
         else {
             return Err(SHAPE);
         };
@@ -94,7 +110,7 @@ impl PassphraseHash {
         let (Some(salt), Some(hash)) = (salt, hash) else {
             return Err(BYTES);
         };
-        Ok(Self::new(cost, salt, hash))
+        Ok(Self::new(cost, key_id.flatten(), salt, hash))
     }
 
     /// The text.
@@ -105,7 +121,12 @@ impl PassphraseHash {
             passes,
             lanes,
         } = self.cost;
-        let mut text = format!("$argon2id$v=19$m={memory},t={passes},p={lanes}$");
+        let mut text = format!("$argon2id$v=19$m={memory},t={passes},p={lanes}");
+        if let Some(id) = &self.key_id {
+            text.push_str(",keyid=");
+            encode(id, &mut text);
+        }
+        text.push('$');
         encode(&self.salt, &mut text);
         text.push('$');
         encode(&self.hash, &mut text);
@@ -118,17 +139,22 @@ impl PassphraseHash {
         self.cost
     }
 
-    /// What to hash the same passphrase with, where more is asked for than this takes; never with less of anything
-    /// than it was.
+    /// What to hash the same passphrase with, where more is asked for than this takes, or where it was hashed without a
+    /// key; never with less of anything than it was.
     #[must_use]
     pub fn more(&self, wanted: Cost) -> Option<Cost> {
         let cost = self.cost;
         let is_more = wanted.memory > cost.memory || wanted.passes > cost.passes;
+        let is_more = is_more || self.key_id.is_none();
         is_more.then(|| Cost {
             memory: wanted.memory.max(cost.memory),
             passes: wanted.passes.max(cost.passes),
             lanes: wanted.lanes,
         })
+    }
+
+    pub(super) fn key_id(&self) -> Option<&KeyId> {
+        self.key_id.as_ref()
     }
 
     pub(super) fn salt(&self) -> &[u8] {

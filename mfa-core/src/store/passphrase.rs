@@ -84,7 +84,8 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
     use super::*;
-    use crate::passphrase::{Cost, Hasher, Passphrase};
+    use crate::passphrase::{Cost, Hasher, Passphrase, Pepper};
+    use crate::seal::SealingKey;
     use crate::secure_file::Owner;
     use crate::store::{Store, Subject};
 
@@ -94,9 +95,13 @@ mod tests {
         lanes: 1,
     };
 
+    fn hasher() -> Hasher {
+        Hasher::new(Pepper::of(&SealingKey::generate().unwrap(), "alice"))
+    }
+
     fn keep(text: &str) -> KeptPassphrase {
         let passphrase = Passphrase::parse(text.as_bytes()).unwrap();
-        let hash = Hasher::new().keep(&passphrase, CHEAP).unwrap();
+        let hash = hasher().keep(&passphrase, CHEAP).unwrap();
         KeptPassphrase::new(hash, 1_800_000_000)
     }
 

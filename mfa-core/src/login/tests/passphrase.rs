@@ -2,7 +2,9 @@
 
 use super::recovery::with_codes;
 use super::*;
-use crate::passphrase::{Cost, HASHES, Hasher, Judge, Opinion, Passphrase, Question};
+use crate::passphrase::{
+    Cost, HASHES, Hasher, Judge, Opinion, Passphrase, PassphraseHash, Pepper, Question,
+};
 
 const RIGHT: &str = "correct horse battery";
 const WRONG: &str = "correct horse batterz";
@@ -17,9 +19,13 @@ fn cost(memory: u32, passes: u32) -> Cost {
     }
 }
 
+fn hasher() -> Hasher {
+    Hasher::new(Pepper::of(&sealing_key(), "alice"))
+}
+
 fn keep(text: &str, cost: Cost) -> KeptPassphrase {
     let passphrase = Passphrase::parse(text.as_bytes()).unwrap();
-    KeptPassphrase::new(Hasher::new().keep(&passphrase, cost).unwrap(), 0)
+    KeptPassphrase::new(hasher().keep(&passphrase, cost).unwrap(), 0)
 }
 
 /// Alice with app and passphrase, at a service with the argument.
@@ -412,6 +418,48 @@ fn a_cheap_hash_is_made_anew_after_a_login_and_only_then() {
 }
 
 #[test]
+fn a_hash_that_another_program_made_without_a_key_is_taken_and_made_anew_with_one() {
+    let scene = with_passphrase();
+    // argon2-cffi's `hash_secret` of RIGHT.
+    let foreign = "$argon2id$v=19$m=256,t=2,p=1$MDEyMzQ1Njc4OWFiY2RlZg$xxArdw3Akq5V2N0rZWC8lI9HHv4WAP1K35tFPV7mCL4";
+    let hash = PassphraseHash::parse(foreign).unwrap();
+    scene.change(|record| record.passphrase = Some(KeptPassphrase::new(hash, 0)));
+    let login = scene.types(&[RIGHT, EARLIER.1]);
+    assert_eq!(login.events, ["1004", "2001", "3064"]);
+    let kept = scene.shelf.record.borrow().clone().unwrap().passphrase;
+    let text = kept.unwrap().hash.to_text();
+    assert!(
+        text.starts_with("$argon2id$v=19$m=7168,t=2,p=1,keyid="),
+        "{text}"
+    );
+    scene.watch.0.set(LATER.0 + 1);
+    let login = scene.types(&[RIGHT, LATER.1]);
+    assert_eq!(login.events, ["1004", "2001"]);
+}
+
+#[test]
+fn by_a_hash_of_another_hosts_key_or_of_another_users_nothing_is_right() {
+    let other = SealingKey::generate().unwrap();
+    let own = sealing_key();
+    for (pepper, events) in [
+        (Pepper::of(&other, "alice"), ["1004", "2111 sealed_secret"]),
+        (Pepper::of(&own, "bob"), ["1004", "2111"]),
+    ] {
+        let mut scene = with_passphrase();
+        scene.config = Config::parse(
+            b"version = 1\n[prompt]\ntries = 1\n[passphrase]\nmemory = 7168\npasses = 1",
+        )
+        .unwrap();
+        let phrase = Passphrase::parse(RIGHT.as_bytes()).unwrap();
+        let hash = Hasher::new(pepper).keep(&phrase, cost(64, 1)).unwrap();
+        scene.change(|record| record.passphrase = Some(KeptPassphrase::new(hash, 0)));
+        let (login, hashes) = hashes(|| scene.types(&[RIGHT, EARLIER.1]));
+        assert_eq!((login.outcome, hashes), (LoginOutcome::Refused, 1));
+        assert_eq!(login.events, events);
+    }
+}
+
+#[test]
 fn what_hinders_a_new_hash_hinders_no_login() {
     for (error, events) in [
         (
@@ -630,7 +678,7 @@ fn what_changed_while_the_new_one_was_typed_is_not_overwritten() {
         let kept = record.passphrase.unwrap();
         let new = Passphrase::parse(NEW.as_bytes()).unwrap();
         assert_eq!(
-            Hasher::new().is_right(Some(&new), Some(&kept.hash), cost(64, 1)),
+            hasher().is_right(Some(&new), Some(&kept.hash), cost(64, 1)),
             Ok(false)
         );
     }

@@ -1,5 +1,6 @@
-use super::super::{Hasher, Passphrase};
+use super::super::{Hasher, Passphrase, Pepper};
 use super::*;
+use crate::seal::SealingKey;
 
 /// What the reference implementation says (argon2-cffi 25: `hash_secret`) of "correct horse battery" and the salt
 /// 0123456789abcdef.
@@ -22,7 +23,8 @@ fn cost(memory: u32, passes: u32, lanes: u32) -> Cost {
 
 fn is_right(text: &str, hash: &PassphraseHash) -> bool {
     let passphrase = typed(text);
-    Hasher::new()
+    let key = SealingKey::generate().unwrap();
+    Hasher::new(Pepper::of(&key, "alice"))
         .is_right(Some(&passphrase), Some(hash), cost(8, 1, 1))
         .unwrap()
 }
@@ -49,6 +51,7 @@ fn a_hash_survives_its_text_whatever_its_lengths() {
         };
         let kept = PassphraseHash::new(
             cost(19_456, 2, 1),
+            (length % 2 == 0).then_some([251; KEY_ID_LEN]),
             bytes(37, length.min(64)),
             bytes(89, length),
         );
@@ -68,6 +71,7 @@ fn what_a_host_could_not_compute_is_refused_before_it_tries() {
         "m=262144,t=16,p=4",
         "m=32,t=1,p=4",
         "m=19456,t=2,p=1",
+        "m=19456,t=2,p=1,keyid=+/AAAAAA",
     ] {
         assert!(read(right).is_ok(), "{right}");
     }
@@ -93,6 +97,13 @@ fn what_a_host_could_not_compute_is_refused_before_it_tries() {
         "m=19456,t=2",
         "t=2,m=19456,p=1",
         "m=19456,t=2,p=1,data=AA",
+        "m=19456,t=2,p=1,keyid=",
+        "m=19456,t=2,p=1,keyid=AAAAAAA",
+        "m=19456,t=2,p=1,keyid=AAAAAAAAAAAA",
+        "m=19456,t=2,p=1,keyid=AAAAAAA=",
+        "m=19456,t=2,p=1,keyid=AAAAAAAA,data=AA",
+        "m=19456,t=2,p=1,data=AA,keyid=AAAAAAAA",
+        "keyid=AAAAAAAA,m=19456,t=2,p=1",
         "m=+19456,t=2,p=1",
         "m=019456,t=2,p=1",
         "m=-1,t=2,p=1",
@@ -162,7 +173,7 @@ fn broken_salts_and_hashes_are_refused_and_never_repeated() {
 
 #[test]
 fn more_is_asked_for_and_never_less() {
-    let kept = |cost| PassphraseHash::new(cost, vec![0; 16], vec![0; 32]);
+    let kept = |cost| PassphraseHash::new(cost, Some([0; KEY_ID_LEN]), vec![0; 16], vec![0; 32]);
     let usual = cost(19_456, 2, 1);
     assert_eq!(kept(usual).more(usual), None);
     assert_eq!(kept(cost(65_536, 3, 4)).more(usual), None);
@@ -172,4 +183,7 @@ fn more_is_asked_for_and_never_less() {
         Some(cost(65_536, 2, 1))
     );
     assert_eq!(kept(cost(8192, 4, 1)).more(usual), Some(cost(19_456, 4, 1)));
+    // One without a key is made anew whatever it took.
+    let foreign = PassphraseHash::new(cost(65_536, 3, 1), None, vec![0; 16], vec![0; 32]);
+    assert_eq!(foreign.more(usual), Some(cost(65_536, 3, 1)));
 }
