@@ -16,6 +16,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
+use mfa_core::seal::SealingKey;
 use mfa_tests::pam_host::{PamHost, built};
 use mfa_tests::{Authenticator, hex, install_courier, on_a_bare_host};
 
@@ -183,6 +184,12 @@ fn host() -> (PamHost, Authenticator, Needles) {
     let key = fs::read_to_string(host.path("seal.key")).unwrap();
     let digits = key.trim_end().rsplit(':').next().unwrap();
     needles.add_key("the sealing key", &bytes_of(digits));
+    // What follows from it.
+    let key = SealingKey::from_file_text(key.as_bytes()).unwrap();
+    let changed = key.successor().unwrap().to_file_text();
+    let digits = changed.trim_end().rsplit(':').next().unwrap();
+    needles.add_key("the key of ids and codes", &bytes_of(digits));
+    needles.add_key("the passphrase's key", &key.mac("passphrase", b"alice"));
     (host, app, needles)
 }
 
