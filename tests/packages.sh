@@ -1,8 +1,9 @@
 #!/bin/sh
 # Installs what a fresh Debian 12 with a Rust toolchain lacks for building and testing, and unpacks into
 # target/debian/root what must not be installed on this machine, because its packages bring daemons or write
-# into /etc/pam.d: sshd, sudo, rsyslogd, exim4 and the peer modules of the benchmark. tests/host/enter overlays
-# that folder. Quick and silent when everything is there; asks nothing; may run several times at once.
+# into /etc/pam.d: sshd, sudo, rsyslogd, exim4, the peer modules of the benchmark, and a TPM2 in software.
+# tests/host/enter overlays that folder. Quick and silent when everything is there; asks nothing; may run several
+# times at once.
 #
 # Exit code: 0 when this machine can build. What only tests need is named on standard error when missing.
 # shellcheck disable=SC2086 # lists of words are meant to be split
@@ -26,7 +27,9 @@ test_needs="ssh:openssh-client oathtool:oathtool zbarimg:zbar-tools rsvg-convert
 unpacked="openssh-server openssh-sftp-server libwrap0 sudo
     rsyslog libestr0 libfastjson4 liblognorm5
     exim4-daemon-light libgnutls-dane0 libunbound8 libevent-2.1-7 libidn12 libnsl2 libtirpc3
-    libpam-google-authenticator libqrencode4 libpam-oath liboath0"
+    libpam-google-authenticator libqrencode4 libpam-oath liboath0
+    swtpm swtpm-libs libtpms0 libjson-glib-1.0-0 libtss2-esys-3.0.2-0 libtss2-mu0 libtss2-sys1 libtss2-rc0
+    libtss2-tcti-swtpm0"
 
 say() { echo "packages.sh: $*" | fold -s -w 76 >&2; }
 

@@ -11,7 +11,7 @@ use mfa_tests::{Script, on_a_bare_host, on_a_test_host, stacks};
 use crate::{CREDS, bound_host, shell, stand_in, stand_out};
 
 /// Nobody is asked anything, whoever it is, and one line says why.
-fn refused_without_a_prompt(host: &PamHost, what: &str, detail: &str) {
+pub(crate) fn refused_without_a_prompt(host: &PamHost, what: &str, detail: &str) {
     for user in ["alice", "mallory", "nobody-here"] {
         let seen = host.play(&format!("user {user}\nauthenticate\n"));
         assert_eq!(seen.result(), UNAVAIL, "{what}, {user}\n{seen}");

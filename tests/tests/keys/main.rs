@@ -11,6 +11,7 @@
 mod binding;
 mod bound;
 mod changed;
+mod tpm2;
 
 use std::fs;
 use std::process::Command;
