@@ -31,6 +31,8 @@ pub(super) struct Beside {
     found: Option<Found>,
     /// A failure was charged for it: at a wish for a code, and not again at the code.
     is_charged: bool,
+    /// A notice was asked for of what stands against it, likewise.
+    is_told: bool,
 }
 
 #[derive(Debug)]
@@ -50,6 +52,12 @@ impl Beside {
         self.typed = Some(answer);
         self.found = None;
         self.is_charged = false;
+        self.is_told = false;
+    }
+
+    /// What a notice is to say, once.
+    fn tell_once(&mut self, noticed: Noticed) -> Noticed {
+        noticed.filter(|_| !std::mem::replace(&mut self.is_told, true))
     }
 
     /// Another one is to be typed beside the next code.
@@ -277,7 +285,7 @@ impl<'a> Login<'a, '_> {
             method: Some(METHOD),
             ..entry.clone()
         };
-        match wrong {
+        let noticed = match wrong {
             Wrong::Passphrase(consequence) => {
                 self.counter = Some(METHOD);
                 self.log(Event::BadPassphrase, &entry);
@@ -298,7 +306,8 @@ impl<'a> Login<'a, '_> {
                 self.passphrase_is_unusable(*error, &entry);
                 None
             }
-        }
+        };
+        self.beside.as_mut()?.tell_once(noticed)
     }
 
     pub(super) fn passphrase_is_unusable(&mut self, error: PassphraseError, entry: &Entry<'_>) {
