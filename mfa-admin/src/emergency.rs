@@ -279,11 +279,32 @@ fn mind_strangers(context: &Context<'_>, lists: &Lists) {
             ));
         }
     }
+    for service in &lists.services {
+        if let Some(why) = never_asked(service) {
+            let service = shown(service);
+            context.output.warn(&format!(
+                "{service} never asks for the emergency code: {why}"
+            ));
+        }
+    }
     if !lists.ttys.iter().any(|tty| exists(tty)) {
         let all = shown(&lists.ttys.join(", "));
         context
             .output
             .warn(&format!("this host has none of the terminals: {all}"));
+    }
+}
+
+/// Why a service is of no use in the file, whatever else stands there.
+pub(crate) fn never_asked(service: &str) -> Option<&'static str> {
+    match service {
+        "su" | "su-l" | "sudo" | "sudo-i" => Some(
+            "people run it, and not root; name what asks for names at a terminal, as login does",
+        ),
+        "sshd" => {
+            Some("it lets in from other hosts; name what asks at the machine itself, as login does")
+        }
+        _ => None,
     }
 }
 

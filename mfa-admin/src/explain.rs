@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 
 use crate::cli::ExplainArgs;
 use crate::context::{Context, require_root};
+use crate::emergency::never_asked;
 use crate::error::Failure;
 use crate::output::{Reply, shown, wrap};
 use crate::record_view::{duration, methods, moment};
@@ -225,7 +226,8 @@ fn note_emergency(context: &Context<'_>, arguments: &ExplainArgs, walk: &mut Wal
     );
     let message = match emergency::read(&path, Owner::ROOT) {
         Ok(Some(file)) if file.code().is_some() && file.used.is_none() => {
-            let services = file.services.contains(&arguments.service);
+            let service = &arguments.service;
+            let services = file.services.contains(service) && never_asked(service).is_none();
             let users = file.users.contains(&arguments.name);
             if services && users {
                 format!(

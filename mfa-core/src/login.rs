@@ -215,7 +215,11 @@ pub fn send_code(
             return SendOutcome::NotSent;
         }
     };
-    login.send(subject, method, reference, None)
+    match login.send(subject, method, reference, None) {
+        Ok(()) => SendOutcome::Started,
+        // Where no prompt is, no passphrase is asked for.
+        Err(_) => SendOutcome::NotSent,
+    }
 }
 
 struct Login<'a, 'p> {
@@ -312,8 +316,10 @@ impl<'a, 'p> Login<'a, 'p> {
                 return outcome;
             }
             let _section = CriticalSection::enter();
+            let subject = if self.can_tell() { subject } else { decoy };
             self.check_passphrase();
-            self.grant_wish(subject, None, None);
+            let noticed = self.grant_wish(subject, None, None);
+            self.notify_of_passphrase(noticed);
         }
         self.ask_for_codes(subject, decoy)
     }
@@ -371,11 +377,12 @@ impl<'a, 'p> Login<'a, 'p> {
                 Reply::Dummy => self.refuse_for_sshd(decoy, attempt),
                 Reply::NotACode => self.refuse_what_is_no_code(decoy, attempt),
                 Reply::Wish(method) => {
-                    self.grant_wish(subject, method, Some(attempt));
+                    let noticed = self.grant_wish(subject, method, Some(attempt));
                     if method.is_none() && free_wishes > 0 {
                         free_wishes -= 1;
+                        self.notify_of_passphrase(noticed);
                     } else {
-                        self.notify(None);
+                        self.notify(noticed);
                         attempt += 1;
                     }
                     continue;
@@ -487,13 +494,19 @@ impl<'a, 'p> Login<'a, 'p> {
         Some(Reply::Wish(Some(named)))
     }
 
-    /// Has a code sent where the user may have one, and shows the same to everybody else.
-    fn grant_wish(&mut self, subject: Subject<'_>, method: Option<Method>, attempt: Option<u32>) {
+    /// Has a code sent where the user may have one, and shows the same to everybody else; what a notice is to say of a
+    /// passphrase that was wrong.
+    fn grant_wish(
+        &mut self,
+        subject: Subject<'_>,
+        method: Option<Method>,
+        attempt: Option<u32>,
+    ) -> Noticed {
         if method.is_none() {
             self.reference = None;
         }
         let reference = self.reference_for(method.is_none());
-        let _ = self.send(subject, method, &reference, attempt);
+        self.send(subject, method, &reference, attempt).err()?
     }
 
     /// What sshd hides from us could have been the name of a method if it is as long: everybody whose answer
@@ -514,14 +527,15 @@ impl<'a, 'p> Login<'a, 'p> {
         reference.text.clone()
     }
 
-    /// Makes a code, has it on disk, and starts a courier with it.
+    /// Makes a code, has it on disk, and starts a courier with it. `Err`: it was not sent, and what a notice is to say of a
+    /// passphrase that was wrong.
     fn send(
         &mut self,
         subject: Subject<'_>,
         method: Option<Method>,
         reference: &str,
         attempt: Option<u32>,
-    ) -> SendOutcome {
+    ) -> Result<(), Noticed> {
         let mut delivery = None;
         let (setting, request, clock) = (self.setting, self.request, self.ports.clock);
         let beside = &mut self.beside;
@@ -539,8 +553,7 @@ impl<'a, 'p> Login<'a, 'p> {
         let delivery = match delivery {
             Some(Err(wrong)) if result.is_ok() => {
                 self.start_for_nobody();
-                let _ = self.report_passphrase(&wrong, attempt.unwrap_or(1));
-                return SendOutcome::NotSent;
+                return Err(self.report_passphrase(&wrong, attempt.unwrap_or(1)));
             }
             Some(made) => made.ok(),
             None => None,
@@ -558,7 +571,7 @@ impl<'a, 'p> Login<'a, 'p> {
             (Ok(()), Some(Delivery::Denied(reason))) => {
                 self.start_for_nobody();
                 self.report_denied(reason, &entry);
-                return SendOutcome::NotSent;
+                return Err(None);
             }
             (Ok(()), Some(Delivery::Held(verdict))) => (event_while_held(verdict), None),
             (Ok(()), Some(Delivery::Throttled)) => (Event::SendThrottled, None),
@@ -568,7 +581,7 @@ impl<'a, 'p> Login<'a, 'p> {
             (Err(StoreError::Block(busy @ BlockError::Busy { .. })), _) => {
                 self.start_for_nobody();
                 self.log_busy(&busy, attempt);
-                return SendOutcome::NotSent;
+                return Err(None);
             }
             (Err(error), _) => {
                 self.store_is_unusable(&error);
@@ -577,10 +590,10 @@ impl<'a, 'p> Login<'a, 'p> {
         };
         self.start_for_nobody();
         self.log(event, &Entry { reason, ..entry });
-        SendOutcome::NotSent
+        Err(None)
     }
 
-    fn start(&mut self, mut document: Box<Document>, entry: &Entry<'_>) -> SendOutcome {
+    fn start(&mut self, mut document: Box<Document>, entry: &Entry<'_>) -> Result<(), Noticed> {
         self.trail.login().clone_into(&mut document.login);
         let method = document.channel;
         let entry = Entry {
@@ -592,7 +605,7 @@ impl<'a, 'p> Login<'a, 'p> {
                 let detail = format!("ref {}", document.reference);
                 let detail = Some(detail.as_str());
                 self.log(Event::CodeSent, &Entry { detail, ..entry });
-                SendOutcome::Started
+                Ok(())
             }
             Err(error) => {
                 let detail = error.to_string();
@@ -602,7 +615,7 @@ impl<'a, 'p> Login<'a, 'p> {
                     ..entry
                 };
                 self.log(Event::DeliveryFailed, &entry);
-                SendOutcome::NotSent
+                Err(None)
             }
         }
     }
@@ -911,6 +924,13 @@ impl<'a, 'p> Login<'a, 'p> {
                 self.trail,
                 self.ports.audit,
             );
+        }
+    }
+
+    /// Tells of a wrong passphrase at once, whatever comes next: who hangs up has guessed at it as well.
+    fn notify_of_passphrase(&mut self, what: Noticed) {
+        if self.beside.is_some() {
+            self.notify(what);
         }
     }
 

@@ -139,7 +139,7 @@ pub(crate) fn set_alarm(after: Duration) {
 /// A session of its own: nobody's terminal, nobody's Ctrl-C.
 pub(crate) fn leave_session() -> Result<(), Failure> {
     match setsid() {
-        // Who leads a group already was put there by whoever started it.
+        // Who leads a group or a session already was put there by whoever started it.
         Ok(_) | Err(Errno::EPERM) => Ok(()),
         Err(error) => Err(privileges("setsid", error)),
     }

@@ -10,7 +10,7 @@ use mfa_core::request::find_account;
 
 use super::check::Check;
 use super::{Scope, files, quoted};
-use crate::emergency::exists;
+use crate::emergency::{exists, never_asked};
 use crate::output::shown;
 use crate::record_view::moment;
 
@@ -87,10 +87,8 @@ fn places(scope: &Scope, file: &EmergencyFile) -> Check {
         .filter(|user| find_account(user).is_ok_and(|account| account.is_none()))
         .collect();
     let has_service = |service: &&String| {
-        scope
-            .services
-            .iter()
-            .any(|folder| folder.join(service).is_file())
+        let mut folders = scope.services.iter();
+        never_asked(service).is_none() && folders.any(|folder| folder.join(service).is_file())
     };
     let (there, missing): (Vec<&String>, Vec<&String>) =
         file.ttys.iter().partition(|tty| exists(tty));
@@ -101,7 +99,7 @@ fn places(scope: &Scope, file: &EmergencyFile) -> Check {
     let problem = if file.users.is_empty() || unknown.len() == file.users.len() {
         Some("names nobody who has an account here")
     } else if !file.services.iter().any(|service| has_service(&service)) {
-        Some("names no service that PAM has here")
+        Some("names no service that PAM has here and that asks for it")
     } else if there.is_empty() {
         Some("names no terminal that this host has")
     } else {
@@ -148,7 +146,9 @@ mod tests {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         }
         std::fs::create_dir_all(folder.join("pam.d")).unwrap();
-        std::fs::write(folder.join("pam.d/login"), "").unwrap();
+        for service in ["login", "sudo"] {
+            std::fs::write(folder.join("pam.d").join(service), "").unwrap();
+        }
         let scope = Scope {
             config: folder.join("mfa.toml"),
             owner: Owner::effective_user(),
@@ -208,6 +208,13 @@ mod tests {
             ),
             (
                 Some(&file("\"root\"", "nologin", "null")),
+                0o600,
+                Status::Warn,
+                "names no service",
+            ),
+            // Which is there.
+            (
+                Some(&file("\"root\"", "sudo", "null")),
                 0o600,
                 Status::Warn,
                 "names no service",

@@ -257,6 +257,35 @@ fn what_can_not_be_kept_or_trusted_is_an_error_and_nothing_is_lost() {
 }
 
 #[test]
+fn services_that_never_ask_for_it_are_warned_of() {
+    needs_root!();
+    let host = Host::enrolled("daemon");
+    for (service, why) in [
+        ("sudo", "people run it"),
+        ("su", "people run it"),
+        ("sshd", "it lets in from other hosts"),
+    ] {
+        let line = format!(
+            "emergency generate --yes --user daemon --tty null --service login --service {service}"
+        );
+        let run = host.run(&line).expect(0);
+        let warned = format!("{service} never asks for the emergency code: {why}");
+        assert!(words(&run.err).contains(&warned), "{}", run.err);
+        assert_eq!(run.err.matches("never asks").count(), 1, "{}", run.err);
+    }
+    let line = "emergency generate --yes --user daemon --tty null --service sudo";
+    host.run(line).expect(0);
+    let found = words(&host.run("doctor").out);
+    assert!(
+        found.contains("warn emergency The emergency code is good for no login"),
+        "{found}"
+    );
+    fs::remove_file(host.path("seal.key")).unwrap();
+    let found = words(&host.run("explain daemon --service sudo").expect(0).out);
+    assert!(!found.contains("is asked for, and lets in"), "{found}");
+}
+
+#[test]
 fn a_place_that_a_broken_configuration_can_not_name_is_warned_of() {
     needs_root!();
     let host = Host::new();

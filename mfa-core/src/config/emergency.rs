@@ -90,13 +90,20 @@ impl EmergencyFile {
     }
 
     /// Whether a login is one at which the code is asked for: at one of these terminals, by one of these services, from
-    /// nowhere else, by a program that root runs. Who it is does not matter: everybody there is asked the same.
+    /// nowhere else, by a program that root runs, and for itself. su keeps its caller's uid; sudo becomes root, and says for
+    /// whom (`PAM_RUSER`). They can bring errors about, by their limits. Who logs in does not matter: everybody there is
+    /// asked the same.
     #[must_use]
     pub fn is_asked_at(&self, request: &LoginRequest) -> bool {
         let tty = without_dev(request.tty.as_deref().unwrap_or_default());
         self.code().is_some()
             && request.remote_host.is_none()
             && request.caller.uid == 0
+            && request
+                .remote_user
+                .as_deref()
+                .unwrap_or_default()
+                .is_empty()
             && self.services.contains(&request.service)
             && !tty.is_empty()
             && self.ttys.iter().any(|listed| without_dev(listed) == tty)
@@ -147,7 +154,7 @@ hash = \"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\"
     #[test]
     fn the_code_is_asked_for_at_the_machine_itself_and_nowhere_else() {
         type Change = fn(&mut LoginRequest);
-        let cases: [(Change, bool); 10] = [
+        let cases: [(Change, bool); 12] = [
             (|_| {}, true),
             (|r| r.tty = Some("tty1".to_owned()), true),
             (|r| r.tty = Some("ttyS0".to_owned()), true),
@@ -158,6 +165,8 @@ hash = \"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\"
             (|r| r.remote_host = RemoteHost::parse("localhost"), false),
             (|r| r.service = "su".to_owned(), false),
             (|r| r.caller.uid = 1000, false),
+            (|r| r.remote_user = Some("alice".to_owned()), false),
+            (|r| r.remote_user = Some(String::new()), true),
         ];
         for (number, (change, expected)) in cases.into_iter().enumerate() {
             let mut request = request();

@@ -131,7 +131,7 @@ fn a_courier_gets_the_document_an_empty_environment_and_no_descriptor_of_ours() 
 
 #[test]
 fn a_courier_that_never_ends_is_ended_with_all_that_it_started() {
-    let script = "exec setsid sh -c 'sleep 1000 & echo $$ $! > \"$0.pids\"; wait' \"$0\"";
+    let script = "exec sh -c 'sleep 1000 & echo $$ $! > \"$0.pids\"; wait' \"$0\"";
     let (folder, mut process) = courier(script);
     process.start(&document()).unwrap();
     let pids = folder.path().join("courier.pids");

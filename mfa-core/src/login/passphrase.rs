@@ -31,6 +31,8 @@ pub(super) struct Beside {
     found: Option<Found>,
     /// A failure was charged for it: at a wish for a code, and not again at the code.
     is_charged: bool,
+    /// A notice was asked for of what stands against it, likewise.
+    is_told: bool,
 }
 
 #[derive(Debug)]
@@ -63,6 +65,12 @@ impl Beside {
         self.typed = Some(answer);
         self.found = None;
         self.is_charged = false;
+        self.is_told = false;
+    }
+
+    /// What a notice is to say, once.
+    fn tell_once(&mut self, noticed: Noticed) -> Noticed {
+        noticed.filter(|_| !std::mem::replace(&mut self.is_told, true))
     }
 
     /// Another one is to be typed beside the next code.
@@ -304,7 +312,7 @@ impl<'a> Login<'a, '_> {
             method: Some(METHOD),
             ..entry.clone()
         };
-        match wrong {
+        let noticed = match wrong {
             Wrong::Passphrase(consequence) => {
                 self.counter = Some(METHOD);
                 self.log_bad_passphrase(&entry);
@@ -325,7 +333,8 @@ impl<'a> Login<'a, '_> {
                 self.passphrase_is_unusable(*error, &entry);
                 None
             }
-        }
+        };
+        self.beside.as_mut()?.tell_once(noticed)
     }
 
     fn log_bad_passphrase(&mut self, entry: &Entry<'_>) {

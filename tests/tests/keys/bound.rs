@@ -290,3 +290,56 @@ fn real_programs_open_a_bound_key() {
         }
     });
 }
+
+/// Makes systemd-creds' group that of its terminal, as job control may, so that keys typed there are signals to it; and
+/// says what came of that.
+const REACHES_FOR_IT: &str = r#"perl -MPOSIX -e '
+    $SIG{TTOU} = "IGNORE";
+    select undef, undef, undef, 0.01 until -s "/run/creds.pid";
+    open my $pid, "<", "/run/creds.pid"; chomp(my $its = <$pid>);
+    open my $terminal, "<", "/dev/tty" or die;
+    my $came = tcsetpgrp(fileno $terminal, $its) ? "reached" : "refused";
+    open my $told, ">", "$ARGV[0]/told.new"; print $told $came; close $told;
+    rename "$ARGV[0]/told.new", "$ARGV[0]/told"' "$PWD" &"#;
+
+#[test]
+fn a_caller_of_su_ends_systemd_creds_neither_by_the_terminal_nor_with_a_core() {
+    on_a_test_host(|host| {
+        let bob = host.enroll("bob");
+        host.admin(&["seal", "bind"]);
+        host.configure("[seal]\ncredential = \"/etc/mfa/seal.cred\"\n");
+        host.admin(&["seal", "bind", "--yes"]);
+        host.write_service("su", stacks::CODE_ALONE);
+        // Its caller has all the time it needs.
+        stand_in(
+            "cut -d' ' -f7 /proc/$$/stat >/run/creds.seen; grep core /proc/$$/limits >>/run/creds.seen; \
+             echo $$ >/run/creds.pid; \
+             for _ in $(seq 200); do [ -e /run/creds.go ] && break; sleep 0.01; done; exec /run/creds \"$@\"",
+        );
+        shell("install -d -o mallory /run/mallory");
+        let words = format!(
+            "cd /run/mallory; ulimit -c unlimited; {REACHES_FOR_IT}\nexec su bob -c 'id -un; ulimit -c'"
+        );
+        let mut su = host.terminal_of("mallory", &["sh", "-c", &words]);
+        let told = || fs::read_to_string("/run/mallory/told").ok();
+        let told = (0..500).find_map(|_| {
+            sleep(Duration::from_millis(10));
+            told()
+        });
+        if told.as_deref() == Some("reached") {
+            su.type_bytes(b"\x1c");
+        }
+        fs::write("/run/creds.go", "").unwrap();
+        let code = bob.code();
+        // What su starts has its caller's limit, as ever.
+        su.talk(Script::new().answer(PROMPT, &code))
+            .expect_text("bob")
+            .expect_text("unlimited");
+        assert_eq!(told.as_deref(), Some("refused"));
+        let seen = fs::read_to_string("/run/creds.seen").unwrap();
+        let words: Vec<&str> = seen.split_whitespace().collect();
+        // No terminal, and a limit at which no core goes anywhere.
+        assert_eq!((words[0], words[5]), ("0", "1"), "{seen}");
+        assert!(!fs::exists("/run/mallory/core").unwrap());
+    });
+}

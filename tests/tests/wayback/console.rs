@@ -357,8 +357,8 @@ fn nobody_is_asked_at_another_terminal_over_ssh_by_su_or_by_sudo() {
         // Even where the file says more than it should.
         let text = fs::read_to_string("/etc/mfa/emergency.toml").unwrap();
         let wide = text
-            .replace("[\"root\"]", "[\"root\", \"alice\"]")
-            .replace("[\"login\"]", "[\"login\", \"sshd\", \"su\"]")
+            .replace("[\"root\"]", "[\"root\", \"alice\", \"bob\"]")
+            .replace("[\"login\"]", "[\"login\", \"sshd\", \"su\", \"sudo\"]")
             .replace("\"pts/0\"", "\"ssh\", \"pts/0\"");
         assert_ne!(wide, text);
         fs::write("/etc/mfa/emergency.toml", wide).unwrap();

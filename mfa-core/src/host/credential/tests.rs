@@ -52,6 +52,26 @@ fn a_program_gets_its_input_and_nothing_else_of_this_process() {
 }
 
 #[test]
+fn a_program_is_out_of_reach_of_terminals_and_leaves_no_core() {
+    use nix::sys::resource::{Resource, getrlimit};
+    let before = getrlimit(Resource::RLIMIT_CORE).unwrap();
+    let seen = shell(
+        "read pid comm state parent group session terminal rest </proc/$$/stat; echo $pid $group $session $terminal; \
+         grep 'core file size' /proc/$$/limits",
+        b"",
+        PATIENCE,
+    );
+    let seen = String::from_utf8(seen.unwrap()).unwrap();
+    let words: Vec<&str> = seen.split_whitespace().collect();
+    assert!(words[1] == words[0] && words[2] == words[0], "{seen}");
+    assert_eq!(words[3], "0", "a terminal: {seen}");
+    // "Max core file size", the soft limit, the hard one: where cores are piped, only 1 says none.
+    let soft = if before.0 == 0 { "0" } else { "1" };
+    assert_eq!(words[8], soft, "{seen}");
+    assert_eq!(getrlimit(Resource::RLIMIT_CORE).unwrap(), before);
+}
+
+#[test]
 fn what_is_wrong_is_told_in_the_programs_own_words() {
     for (script, words) in [
         (

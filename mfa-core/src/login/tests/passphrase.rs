@@ -259,6 +259,69 @@ fn a_code_that_is_sent_is_not_used_up_by_a_wrong_passphrase() {
 }
 
 #[test]
+fn who_hangs_up_after_a_wish_was_told_of_once_and_everybody_costs_one_notice_a_wish() {
+    type Change = fn(&mut Scene);
+    let cases: [(&[&str], Change, usize); 6] = [
+        (&[WRONG, ""], |_| {}, 1),
+        // One guess is one notice, however often a code is asked for beside it.
+        (&[WRONG, "", "", "000000"], |_| {}, 1),
+        (&[RIGHT, ""], |_| {}, 0),
+        (
+            &[RIGHT, ""],
+            |scene| *scene.shelf.record.borrow_mut() = None,
+            0,
+        ),
+        (
+            &[RIGHT, "", ""],
+            |scene| {
+                scene.shelf.state.borrow_mut().passphrase.locked_at = Some(0);
+            },
+            1,
+        ),
+        (
+            &[WRONG, ""],
+            |scene| {
+                scene.change(|record| record.suspended = "left".into());
+            },
+            0,
+        ),
+    ];
+    for first in ["ask", "send"] {
+        for (number, (typed, change, told)) in cases.iter().enumerate() {
+            let mut scene = with_passphrase();
+            let text = format!(
+                "version = 1\n[prompt]\nfirst = \"{first}\"\n[courier.smtp]\nhost = \"h\"\nfrom = \"a@b\"\n\
+                 [passphrase]\nmemory = 7168\npasses = 1"
+            );
+            scene.config = Config::parse(text.as_bytes()).unwrap();
+            scene.change(|record| {
+                record.methods = vec![Method::App, Method::Email];
+                let address = crate::record::EmailAddress::parse("alice@example.com");
+                record.email = Some(address.unwrap());
+            });
+            change(&mut scene);
+            let mut answers: Vec<Answer<'_>> = typed.iter().map(|text| says(text)).collect();
+            answers.push(Box::new(|| Err(PromptError::Failed)));
+            let login = scene.play(answers);
+            assert_eq!(login.outcome, LoginOutcome::ConversationFailed);
+            let spooled = scene.post.spooled.borrow();
+            // With `send` the first wish is nobody's answer.
+            let wishes = typed.len() - 1 + usize::from(first == "send");
+            assert_eq!(spooled.len(), wishes, "{first}, case {number}");
+            let wanted = spooled.iter().filter(|(_, is_wanted)| *is_wanted);
+            let events: Vec<&str> = wanted
+                .map(|(document, _)| document.event.as_str())
+                .collect();
+            assert_eq!(events.len(), *told, "{first}, case {number}: {events:?}");
+            if typed[0] == WRONG && *told > 0 {
+                assert_eq!(events, ["bad_passphrase"]);
+                assert_eq!(scene.shelf.state.borrow().passphrase.in_window, 1);
+            }
+        }
+    }
+}
+
+#[test]
 fn the_password_as_a_passphrase_ends_the_login_and_is_not_charged() {
     let scene = with_passphrase();
     let login = scene.types(&["correct horse"]);
