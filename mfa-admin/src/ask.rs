@@ -8,6 +8,7 @@ use nix::sys::termios::{
 use zeroize::Zeroizing;
 
 use crate::error::Failure;
+use crate::output::wrap;
 
 /// No line that is asked for is longer, bytes.
 const MAX_LINE: usize = 4096;
@@ -34,7 +35,7 @@ pub(crate) fn confirm(question: &str, is_agreed: bool) -> Result<(), Failure> {
             "give --yes if that is meant",
         ));
     }
-    prompt(&format!("{question} [y/N] "));
+    prompt(&format!("{} ", wrap("", "", &format!("{question} [y/N]"))));
     let answer = line()?.unwrap_or_default();
     if matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes") {
         Ok(())

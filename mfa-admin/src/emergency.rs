@@ -20,7 +20,7 @@ use crate::ask;
 use crate::cli::{EmergencyArgs, EmergencyCommand};
 use crate::context::{Context, file_failure, require_root};
 use crate::error::Failure;
-use crate::output::{Reply, shown, wrap};
+use crate::output::{self, Reply, shown, wrap};
 use crate::record_view::moment;
 
 /// What stands before the lists of a file that is made anew.
@@ -159,10 +159,16 @@ fn generate(
     arguments: &EmergencyArgs,
 ) -> Result<Reply, Failure> {
     let present = read(path)?;
+    if output::goes_nowhere() {
+        return Err(Failure::refused(
+            "standard output is closed, or /dev/null: nobody would ever see the code; nothing was changed",
+            "let it go to a terminal, a printer or a file of yours",
+        ));
+    }
     let agreed_on = good(present.as_ref());
     if agreed_on.is_some() {
         ask::confirm(
-            "Make a new emergency code? The one that there is was never used, and is void then.",
+            "Make a new emergency code? The one from before, never used, is void then.",
             arguments.yes,
         )?;
     }
@@ -177,19 +183,29 @@ fn generate(
     context.log_change(Event::EmergencyGenerated, None, &entry);
     mind_strangers(context, &lists);
     // Only what was kept is shown, and only once.
-    if !context.output.is_json() {
-        context.output.show(&page(&lists, &generated, &code))?;
-    }
-    let document = json!({
-        "host": host::name(),
-        "file": path.display().to_string(),
-        "generated": generated,
-        "code": context.output.is_json().then(|| code.shown().as_str().to_owned()),
-        "users": lists.users,
-        "services": lists.services,
-        "ttys": lists.ttys,
-    });
-    Ok(Reply::done(document, ""))
+    let text = if context.output.is_json() {
+        let document = json!({
+            "host": host::name(),
+            "file": path.display().to_string(),
+            "generated": generated,
+            "code": code.shown().as_str(),
+            "users": lists.users,
+            "services": lists.services,
+            "ttys": lists.ttys,
+        });
+        Zeroizing::new(context.output.document(&document))
+    } else {
+        page(&lists, &generated, &code)
+    };
+    context.output.answer(&text).map_err(|error| {
+        Failure::failed(
+            format!(
+                "standard output can't be written ({error}): this code is lost, and the one from before is void"
+            ),
+            "`mfa-admin emergency generate` makes a new one",
+        )
+    })?;
+    Ok(Reply::done(Value::Null, ""))
 }
 
 /// Puts a code into the file, in the place of the one that was agreed on.

@@ -2,7 +2,7 @@
 //! device, 4 configuration or store unusable, 5 not permitted, 6 throttled or locked.
 
 use mfa_core::device::DeviceError;
-use mfa_core::host::HostError;
+use mfa_core::host::{CredentialError, HostError};
 use mfa_core::seal::SealError;
 use mfa_core::secure_file::{BlockError, FileError, Problem};
 use mfa_core::store::StoreError;
@@ -162,7 +162,7 @@ impl From<HostError> for Failure {
                 let hint = match file.problem {
                     Problem::Missing => "run `mfa-admin init`, or name the file with --config",
                     Problem::System(_) => "see permissions and mount of that place",
-                    _ => "mend that; nobody but root may be able to change the configuration",
+                    _ => "nobody but root may be able to change the configuration",
                 };
                 Self::new(Kind::ConfigUnusable, message, hint)
             }
@@ -179,14 +179,22 @@ impl From<HostError> for Failure {
                         "put it back from your backup; on a new host run `mfa-admin init`"
                     }
                     Problem::System(_) => "see permissions and mount of that place",
-                    _ => "mend that; nobody but root may be able to read the sealing key",
+                    _ => "nobody but root may be able to read the sealing key",
                 };
                 Self::new(Kind::StoreUnusable, message, hint)
             }
             HostError::Key { .. } => Self::new(
                 Kind::StoreUnusable,
                 message,
-                "secrets can't be opened without it",
+                "without it no secret opens; where there is no backup, everybody has to be enrolled again",
+            ),
+            HostError::Credential {
+                error: CredentialError::Program(_),
+                ..
+            } => Self::new(
+                Kind::StoreUnusable,
+                message,
+                "systemd-creds is part of systemd, 250 or newer: put it back as the system's packages have it",
             ),
             HostError::Credential { .. } => Self::new(
                 Kind::StoreUnusable,

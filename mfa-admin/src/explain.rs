@@ -152,12 +152,20 @@ impl Walk {
             Ok(value) => Some(value),
             Err(error) => {
                 let failure: Failure = error.into();
-                let message = format!("{}. To mend it: {}", failure.message, failure.hint);
+                let message = format!("{}. {}", failure.message, sentence(&failure.hint));
                 self.stop(id, Prediction::Unavailable, reason, message);
                 None
             }
         }
     }
+}
+
+/// A hint as a sentence of its own.
+fn sentence(hint: &str) -> String {
+    let mut letters = hint.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
 }
 
 /// What a login needs of this host.

@@ -136,7 +136,8 @@ impl Output {
         print(&format!("{}{end}", reply.text))
     }
 
-    fn document(&self, answer: &Value) -> String {
+    /// The document, with the warnings so far.
+    pub(crate) fn document(&self, answer: &Value) -> String {
         let mut document = Map::new();
         document.insert("version".to_owned(), json!(1));
         if let Value::Object(answer) = answer {

@@ -5,7 +5,7 @@ use mfa_core::config::Config;
 use mfa_core::courier::Process;
 use mfa_core::host;
 use mfa_core::passphrase::{Cost, Hasher, Judge, LENGTHS, Opinion, Passphrase, PassphraseError};
-use mfa_core::passphrase::{NoPassphrase, Pepper, Question};
+use mfa_core::passphrase::{Pepper, Question, policy};
 use mfa_core::record::{KeptPassphrase, UserRecord};
 use mfa_core::request::UserName;
 use mfa_core::secure_file::Owner;
@@ -34,7 +34,7 @@ fn set(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
     // Before anybody types anything.
     house.record(&user)?;
     let pepper = Pepper::of(&house.key()?, user.as_str());
-    let passphrase = typed(&user)?;
+    let passphrase = typed(&user, &house.config)?;
     judge(context, &house, &user, &passphrase)?;
     let cost = Cost::from(&house.config.passphrase);
     let hash = Hasher::new(pepper)
@@ -62,7 +62,7 @@ fn set(context: &Context<'_>, name: &str) -> Result<Reply, Failure> {
 }
 
 /// The new passphrase: from a terminal twice, else from standard input.
-fn typed(user: &UserName) -> Result<Passphrase, Failure> {
+fn typed(user: &UserName, config: &Config) -> Result<Passphrase, Failure> {
     let name = shown(user.as_str());
     let max = *LENGTHS.end();
     let none = || {
@@ -81,7 +81,8 @@ fn typed(user: &UserName) -> Result<Passphrase, Failure> {
             ));
         }
     }
-    Passphrase::parse(first.as_bytes()).map_err(|why: NoPassphrase| not_taken(&why.to_string()))
+    Passphrase::parse(first.as_bytes())
+        .map_err(|none| not_taken(&policy::unusable(none, &config.passphrase)))
 }
 
 fn not_taken(why: &str) -> Failure {

@@ -64,8 +64,10 @@ impl From<NoMemory> for PassphraseError {
 pub enum NoPassphrase {
     /// Not UTF-8.
     NotText,
-    /// Fewer or more bytes than [`LENGTHS`].
-    Length,
+    /// Fewer bytes than [`LENGTHS`].
+    TooShort,
+    /// More.
+    TooLong,
     /// A control character, which nobody types on purpose: a terminal sends them for keys that it was not told of.
     ControlCharacter,
 }
@@ -74,7 +76,8 @@ impl fmt::Display for NoPassphrase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotText => "it is not UTF-8 text; type letters, digits, blanks and signs",
-            Self::Length => "it has fewer than 8 or more than 1024 bytes; take several words",
+            Self::TooShort => "it has fewer than 8 bytes; take several words",
+            Self::TooLong => "it has more than 1024 bytes; take fewer words",
             Self::ControlCharacter => {
                 "it has a control character in it; leave out tabs, arrows and the like"
             }
@@ -94,8 +97,11 @@ impl Passphrase {
     ///
     /// Why it can't be one.
     pub fn parse(typed: &[u8]) -> Result<Self, NoPassphrase> {
-        if !LENGTHS.contains(&typed.len()) {
-            return Err(NoPassphrase::Length);
+        if typed.len() < *LENGTHS.start() {
+            return Err(NoPassphrase::TooShort);
+        }
+        if typed.len() > *LENGTHS.end() {
+            return Err(NoPassphrase::TooLong);
         }
         let text = std::str::from_utf8(typed).map_err(|_| NoPassphrase::NotText)?;
         if text.chars().any(char::is_control) {
@@ -318,10 +324,10 @@ mod tests {
             assert_eq!(typed(text).as_str(), text);
         }
         for (bytes, expected) in [
-            (&b""[..], NoPassphrase::Length),
-            (b"1234567", NoPassphrase::Length),
-            (&vec![b'x'; 1025], NoPassphrase::Length),
-            (&vec![b'x'; 10 << 20], NoPassphrase::Length),
+            (&b""[..], NoPassphrase::TooShort),
+            (b"1234567", NoPassphrase::TooShort),
+            (&vec![b'x'; 1025], NoPassphrase::TooLong),
+            (&vec![b'x'; 10 << 20], NoPassphrase::TooLong),
             (b"\xff\xfe_______", NoPassphrase::NotText),
             (b"with a\ttab", NoPassphrase::ControlCharacter),
             (b"two\nlines__", NoPassphrase::ControlCharacter),

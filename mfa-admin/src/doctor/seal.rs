@@ -1,7 +1,7 @@
 //! The sealing key, without which no secret opens.
 
 use mfa_core::config::Config;
-use mfa_core::host::{HostError, KeyPlace, Protection};
+use mfa_core::host::{CredentialError, HostError, KeyPlace, Protection};
 use mfa_core::seal::SealingKey;
 use mfa_core::secure_file::Problem;
 
@@ -71,6 +71,14 @@ fn halves(scope: &Scope, config: &Config, key: &SealingKey) -> Vec<Check> {
 
 fn hint(scope: &Scope, config: &Config, error: &HostError) -> String {
     let plain = KeyPlace::plain(config);
+    if let HostError::Credential {
+        error: CredentialError::Program(_),
+        ..
+    } = error
+    {
+        return "It is part of systemd, 250 or newer: put it back as the system's packages have it."
+            .to_owned();
+    }
     let is_lost = match error {
         HostError::KeyFile(file) => file.problem == Problem::Missing,
         _ => true,

@@ -71,9 +71,7 @@ pub(super) fn run(context: &Context<'_>) -> Result<Reply, Failure> {
         ..Entry::default()
     };
     context.log_change(Event::SealRotated, None, &entry);
-    for text in &done.foreign {
-        context.output.warn(text);
-    }
+    warn_of_foreign(context, &done);
     let document = json!({
         "changed": true,
         "key": both.id(),
@@ -84,10 +82,17 @@ pub(super) fn run(context: &Context<'_>) -> Result<Reply, Failure> {
         "unopened": done.foreign,
     });
     let text = format!(
-        "Key {} seals all {} secrets of {} records; key {before} is gone. {} What was copied of the store until now opens \
+        "Key {} seals {} secrets of {} records; key {before} is gone. {} What was copied of the store until now opens \
          with the key of your last backup alone.",
         both.id(),
-        done.secrets,
+        match done.foreign.len() {
+            0 => format!("all {}", done.secrets),
+            others => format!(
+                "{} of {}",
+                done.secrets.saturating_sub(others),
+                done.secrets
+            ),
+        },
         done.records,
         match &place {
             KeyPlace::File(path) =>
@@ -99,7 +104,27 @@ pub(super) fn run(context: &Context<'_>) -> Result<Reply, Failure> {
             ),
         },
     );
-    Ok(Reply::done(document, wrap("", "", &text)))
+    let reply = Reply::done(document, wrap("", "", &text));
+    Ok(reply.exiting(u8::from(!done.foreign.is_empty())))
+}
+
+/// Names what is sealed with neither key, which stays as it is.
+fn warn_of_foreign(context: &Context<'_>, done: &Done) {
+    let count = done.foreign.len();
+    for text in done.foreign.iter().take(MOST_NAMED) {
+        context.output.warn(text);
+    }
+    if count > MOST_NAMED {
+        context.output.warn(&format!(
+            "and {} more that neither key opens",
+            count - MOST_NAMED
+        ));
+    }
+    if count > 0 {
+        context.output.warn(
+            "what neither key opens was left as it is: `mfa-admin seal status` says with which key it opens",
+        );
+    }
 }
 
 /// Puts keys in place while nobody else changes records.
@@ -220,7 +245,7 @@ impl Walk<'_, '_> {
                 Some(id) if id == self.both.id() => {}
                 Some(id) if id == self.before => is_due = true,
                 _ => done.foreign.push(format!(
-                    "{name} ({}): neither key opens it; `mfa-admin seal status` says more",
+                    "{name} ({}): neither key opens it",
                     shown(sealed.label)
                 )),
             }

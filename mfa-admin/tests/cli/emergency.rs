@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::json;
 
 use crate::host::{Host, assert_fits, needs_root};
+use crate::recovery::{generate_for_nobody, generate_into};
 
 /// The code on a page.
 fn code(page: &str) -> String {
@@ -173,6 +174,42 @@ fn a_code_that_was_not_used_is_replaced_only_on_purpose_and_changes_of_people_st
     assert!(
         file(&host).contains("ttys = [\"tty9\"]") && file(&host).contains("users = [\"root\"]")
     );
+}
+
+#[test]
+fn a_code_that_nobody_would_see_is_not_made_and_one_that_could_not_be_shown_is_said_to_be_lost() {
+    needs_root!();
+    let host = Host::new();
+    host.run("emergency generate").expect(0);
+    let before = file(&host);
+    let line = "emergency generate --yes";
+    let json = "--json emergency generate --yes";
+    for redirection in [">&-", ">/dev/null"] {
+        for line in [line, json] {
+            let run = generate_into(&host, line, redirection).expect(1);
+            let said = words(&run.err);
+            assert!(
+                said.contains("nobody would ever see the code; nothing was changed"),
+                "{redirection}: {said}"
+            );
+            assert_eq!(file(&host), before);
+        }
+    }
+    // A full disk; a reader who has gone.
+    for line in [line, json] {
+        for run in [
+            generate_into(&host, line, ">/dev/full"),
+            generate_for_nobody(&host, line),
+        ] {
+            let said = words(&run.expect(1).err);
+            assert!(
+                said.contains("this code is lost, and the one from before is void")
+                    && !said.contains("done all the same"),
+                "{said}"
+            );
+        }
+    }
+    assert_ne!(file(&host), before);
 }
 
 #[test]

@@ -134,7 +134,7 @@ fn what_can_be_no_passphrase_is_refused_and_never_repeated() {
     let host = host();
     for (input, expected) in [
         (String::new(), "no passphrase came"),
-        ("secret7".to_owned(), "fewer than 8"),
+        ("secret7".to_owned(), "fewer than 12 characters"),
         ("secret\tsecret".to_owned(), "control character"),
         (
             "secret secret\nsecret secret\n".to_owned(),

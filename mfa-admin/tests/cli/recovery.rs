@@ -381,7 +381,7 @@ fn explain_says_what_a_recovery_code_would_do() {
 }
 
 /// A run whose standard output is what the shell makes it.
-fn generate_into(host: &Host, line: &str, redirection: &str) -> Run {
+pub(crate) fn generate_into(host: &Host, line: &str, redirection: &str) -> Run {
     let mut command = Command::new("sh");
     let script = format!("exec {PROGRAM} --config \"$0\" {line} {redirection}");
     command.args(["-c", &script]).arg(host.path("mfa.toml"));
@@ -455,7 +455,7 @@ fn codes_that_could_not_be_shown_are_said_to_be_lost() {
 }
 
 /// A run whose reader has gone before anything is written.
-fn generate_for_nobody(host: &Host, line: &str) -> Run {
+pub(crate) fn generate_for_nobody(host: &Host, line: &str) -> Run {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let mut command = host.command(line);

@@ -66,6 +66,11 @@ fn sealed(host: &Host, user: &str) -> String {
     record_of(host, user).apps[0].secret.clone()
 }
 
+/// A text as if it had one line.
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 fn status(host: &Host, code: i32) -> Value {
     host.run("seal status --json").expect(code).json()
 }
@@ -353,6 +358,46 @@ fn a_record_of_an_old_backup_comes_back_with_the_key_of_its_time() {
         key_of(&host).id(),
         SealingKey::from_file_text(now.as_bytes()).unwrap().id()
     );
+}
+
+#[test]
+fn a_rotation_does_not_say_that_it_sealed_what_neither_key_opens() {
+    needs_root!();
+    let host = crowded();
+    for name in PEOPLE {
+        for letter in 'A'..='G' {
+            let line = format!("app enroll {name} --label {letter} --secret - --no-confirm");
+            host.feed(&line, &SECRET.replacen('J', &letter.to_string(), 1))
+                .expect(0);
+        }
+    }
+    // One that still opens, and 23 of a key that is gone.
+    let gone = key_text(&host);
+    host.run("app remove bin phone --yes").expect(0);
+    let other = SealingKey::generate().unwrap();
+    write_key(&host, &other.to_file_text());
+    host.enroll("bin", "phone");
+    let run = host.run("seal rotate").expect(1);
+    assert_fits(&run.out);
+    assert_fits(&run.err);
+    let said = words(&run.out);
+    assert!(said.contains("seals 1 of 24 secrets"), "{said}");
+    assert_eq!(run.err.matches("neither key opens it").count(), 20);
+    let said = words(&run.err);
+    for text in [
+        "and 3 more that neither key opens",
+        "`mfa-admin seal status` says with which key it opens",
+    ] {
+        assert!(said.contains(text), "{text}: {said}");
+    }
+    let document = host.run("seal rotate --json").expect(1).json();
+    assert_eq!(document["unopened"].as_array().unwrap().len(), 23);
+    // Nothing of it was lost.
+    let now = key_text(&host);
+    let (first, rest) = now.split_once('\n').unwrap();
+    write_key(&host, &format!("{first}\n{gone}{rest}"));
+    host.run("seal rotate").expect(0);
+    assert!(opens(&key_of(&host), &record_of(&host, "daemon")));
 }
 
 #[test]

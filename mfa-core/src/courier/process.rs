@@ -201,11 +201,11 @@ impl Judge for Process {
             });
         match asked {
             Ok(report) if report.is_accepted => Opinion::Fit,
-            Ok(report) if report.reason == UNFIT => {
-                // It has no channel.
-                Opinion::Unfit(report.detail.trim_start_matches("-: ").to_owned())
-            }
-            Ok(report) => Opinion::None(format!("{} {}", report.reason, report.detail)),
+            // It has no channel.
+            Ok(report) => match report.detail.trim_start_matches("-: ") {
+                why if report.reason == UNFIT => Opinion::Unfit(why.to_owned()),
+                why => Opinion::None(format!("{}: {why}", report.reason)),
+            },
             Err(why) => Opinion::None(why),
         }
     }

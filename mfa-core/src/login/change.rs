@@ -6,6 +6,7 @@ use crate::audit::{AuditTrail, Entry, Event};
 use crate::critical::CriticalSection;
 use crate::host;
 use crate::notice;
+use crate::passphrase::policy as passphrase_policy;
 use crate::passphrase::{Cost, Judge, Opinion, Passphrase, Question};
 use crate::policy::{self, Decision, DenyReason};
 use crate::record::{KeptPassphrase, UserRecord};
@@ -123,7 +124,7 @@ impl Login<'_, '_> {
                     }
                 }
                 Ok(_) => "the two are not the same; type one twice".to_owned(),
-                Err(none) => none.to_string(),
+                Err(none) => passphrase_policy::unusable(none, &self.setting.config.passphrase),
             };
             let refusal: String = refusal.chars().take(MAX_WHY).collect();
             why = format!("Not taken: {refusal}.\n");

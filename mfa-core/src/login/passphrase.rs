@@ -53,6 +53,7 @@ impl Beside {
             passphrase: None,
             found: None,
             is_charged: false,
+            is_told: false,
         }
     }
 

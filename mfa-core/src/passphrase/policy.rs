@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::Passphrase;
+use super::{NoPassphrase, Passphrase};
 use crate::config::{self, CharacterClass};
 
 /// A name shorter than this is in too many words to be looked for.
@@ -60,6 +60,15 @@ impl fmt::Display for Refusal {
             ),
             Self::TooWeak(advice) => write!(f, "it is too easy to guess: {advice}"),
         }
+    }
+}
+
+/// Why something can't be a passphrase, for whoever typed it: the length that is asked for, and not the least there is.
+#[must_use]
+pub fn unusable(none: NoPassphrase, rules: &config::Passphrase) -> String {
+    match none {
+        NoPassphrase::TooShort => Refusal::TooShort(rules.min_length.get()).to_string(),
+        other => other.to_string(),
     }
 }
 
@@ -176,6 +185,16 @@ mod tests {
             [Refusal::TooShort(12)]
         );
         assert_eq!(judged("min_length = 8", "blåbær12", &strong()), []);
+    }
+
+    #[test]
+    fn who_types_too_little_hears_the_length_that_is_asked_for() {
+        let said = |text: &[u8]| {
+            let none = Passphrase::parse(text).unwrap_err();
+            unusable(none, &rules("min_length = 14"))
+        };
+        assert!(said(b"short").starts_with("it has fewer than 14 characters; "));
+        assert!(said(&[b'x'; 1025]).contains("more than 1024 bytes"));
     }
 
     #[test]

@@ -127,7 +127,7 @@ fn weak_ones_are_refused_and_it_is_said_why() {
             assert!(prompts[5].contains("not the same"), "{prompts:?}");
             let messages = seen.starting("MESSAGE");
             assert_eq!(messages.len(), 1, "{seen}");
-            assert!(messages[0].contains("fewer than 8"), "{seen}");
+            assert!(messages[0].contains("fewer than 12 characters"), "{seen}");
             assert!(seen.ids() == ["MFA-1004"], "{seen}");
             assert_eq!(kept(&host, "alice"), old);
         }

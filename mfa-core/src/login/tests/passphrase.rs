@@ -693,7 +693,7 @@ fn why_a_new_one_is_not_taken_stands_in_the_next_prompt() {
         changed.prompts[3],
         "Not taken: the two are not the same; type one twice.\nNew passphrase: "
     );
-    assert!(changed.prompts[5].starts_with("Not taken: it has fewer than 8"));
+    assert!(changed.prompts[5].starts_with("Not taken: it has fewer than 12 characters; "));
     assert_eq!(*scene.shelf.record.borrow(), before);
     let scene = with_passphrase();
     let unfit = Opinion::Unfit("it is too easy to guess".to_owned());
