@@ -4,14 +4,13 @@
 //! file counts; the second, once mfa.toml names the credential, removes the plain file. At no time is the key in
 //! neither, and `seal rotate` waits until it is in one place alone.
 
-use std::io::ErrorKind;
 use std::path::Path;
 
 use mfa_core::audit::{Entry, Event};
 use mfa_core::config::Config;
 use mfa_core::host::{KeyPlace, Protection};
 use mfa_core::seal::SealingKey;
-use mfa_core::secure_file::{Owner, folder_of};
+use mfa_core::secure_file::{Owner, Privacy, Problem, folder_of};
 use serde_json::json;
 
 use super::status::Found;
@@ -161,29 +160,43 @@ impl Binding<'_, '_> {
         ))
     }
 
-    /// A copy of the credential that did not open, beside the one that is made now.
+    /// Keeps a copy of a credential that did not open beside the one that is made now. Never a second name of it: whoever
+    /// is stopped before that one is made leaves a file that logins read, and they read none with two names.
     fn set_aside(&self) -> Result<(), Failure> {
         let path = self.credential.path();
         let aside = path.with_extension("unopened");
-        match std::fs::hard_link(path, &aside) {
-            Ok(()) => {
-                let aside = shown(&aside.display().to_string());
+        let shown_aside = shown(&aside.display().to_string());
+        let kept = folder_of(path, Owner::ROOT).and_then(|(folder, name)| {
+            let bytes = match folder.read(&name, Privacy::Private) {
+                Ok(bytes) => bytes,
+                Err(error) if error.problem == Problem::Missing => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let (folder, name) = folder_of(&aside, Owner::ROOT)?;
+            // What is there already may be of a run before this one, which was stopped.
+            let is_kept = folder.create_file(&name, 0o600, &bytes)?
+                || folder.read(&name, Privacy::Private)? == bytes;
+            Ok(Some(is_kept))
+        });
+        let why = match kept {
+            Ok(None) => return Ok(()),
+            Ok(Some(true)) => {
                 self.context.output.warn(&format!(
-                    "the credential that did not open is kept as {aside}: remove it where it is of no use"
+                    "the credential that did not open is kept as {shown_aside}: remove it where it is of no use"
                 ));
-                Ok(())
+                return Ok(());
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(Failure::new(
-                Kind::StoreUnusable,
-                format!(
-                    "{} does not open, and can't be kept as {}: {error}",
-                    self.credential,
-                    shown(&aside.display().to_string())
-                ),
-                "nothing was changed; move one of them away",
-            )),
-        }
+            Ok(Some(false)) => "another one is there".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Err(Failure::new(
+            Kind::StoreUnusable,
+            format!(
+                "{} does not open, and can't be kept as {shown_aside}: {why}",
+                self.credential
+            ),
+            "nothing was changed; move one of them away",
+        ))
     }
 
     /// The second half: the credential counts.

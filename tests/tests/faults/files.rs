@@ -62,6 +62,8 @@ impl Files {
         for (name, entry) in &self.0 {
             let text = match &entry.bytes {
                 None => "a folder".to_owned(),
+                // Sealed anew it is another text.
+                Some(_) if name == "seal.cred" => "a credential".to_owned(),
                 Some(bytes) => masked(&text_of(name, bytes)),
             };
             let shape = format!("{:o} {:?} {text}", entry.mode, entry.owner);
@@ -125,9 +127,9 @@ fn payload(slot: &[u8]) -> Option<(u64, &[u8])> {
     slot.starts_with(b"MFAS").then_some((generation, payload))
 }
 
-/// Keys whose values are times, which may be short, or random, and may have no digit. The boot is none before the clock of a
+/// Keys whose values are times, which may be short, or random, and may have no digit, or a name that NSS may not tell. The boot is none before the clock of a
 /// state has run, which nothing else comes with where a code could not be made.
-const MASKED: [&str; 8] = [
+const MASKED: [&str; 10] = [
     "elapsed_ms",
     "up_ms",
     "wall_ms",
@@ -136,12 +138,19 @@ const MASKED: [&str; 8] = [
     "boot",
     "id",
     "set",
+    "salt",
+    "by",
 ];
 
 /// The text with `#` in the place of times, ids, codes and secrets: long words with a digit in them.
 fn masked(text: &str) -> String {
     let lines = text.lines().map(|line| match line.split_once(" = ") {
         Some((key, _)) if MASKED.contains(&key) => format!("{key} = #"),
+        // What it costs is no secret: `$argon2id$v=19$m=7168,t=1,p=1$SALT$HASH`.
+        Some(("hash", phc)) => {
+            let cost = phc.split('$').nth(3).unwrap_or("#");
+            format!("hash = {cost}")
+        }
         _ => masked_words(line, 8),
     });
     lines.collect::<Vec<_>>().join("\n")

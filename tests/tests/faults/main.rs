@@ -6,7 +6,7 @@
 //! | `kills` | logins killed at moments that no system call has to do with |
 //! | `torn` | writes of which only a part has reached the disk |
 //! | `aftermath` | what has to be true after each of those |
-//! | `admin` `init` | verbs that write (`verbs`), with each system call failing, and killed at each |
+//! | `admin` `init` | verbs that write (`verbs`, `factors`), with each system call failing, and killed at each |
 //! | `courier` | `send` and `drain`, the same, in each of their threads |
 //! | `strace` `strike` | what fails a call or kills there: strace(1), and `tests/pam/strike.c` for programs of several threads |
 //! | `stage` `files` `codes` `program` `crew` | a worker's host, what lies there, its codes; a program; the workers |
@@ -27,6 +27,7 @@ mod aftermath;
 mod codes;
 mod courier;
 mod crew;
+mod factors;
 mod files;
 mod init;
 mod kills;

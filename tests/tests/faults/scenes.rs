@@ -42,7 +42,7 @@ impl Scene {
 
 const ONCE: &str = "[prompt]\ntries = 1\n";
 const DELIVERED: &str = "[prompt]\ntries = 1\n[courier]\nemail = \"file\"\n[courier.file]\n\
-                         folder = \"{folder}/out\"\ndemo = true\n";
+                         folder = \"{folder}/out\"\ndemo = true\n[passphrase]\nmemory = 7168\npasses = 1\n";
 const LOCKING: &str = "[prompt]\ntries = 1\n[lockout]\nafter = 2\n";
 const AUTH: &[&str] = &["authenticate"];
 const ALL: &[&str] = &["authenticate", "acct_mgmt", "open_session"];

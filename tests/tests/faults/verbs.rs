@@ -3,7 +3,11 @@
 use mfa_tests::pam_host::{PamHost, SUCCESS};
 
 use crate::codes::Codes;
-use crate::stage::{USER, put_file};
+use crate::factors::{
+    Outcome, granted, key_holds, recovery_holds, revoking_holds, with_recovery_codes,
+};
+use crate::files::Shapes;
+use crate::stage::{Stage, USER, put_file};
 
 /// A verb.
 pub(crate) struct Verb {
@@ -13,12 +17,19 @@ pub(crate) struct Verb {
     pub(crate) line: &'static str,
     /// What stands on its standard input.
     pub(crate) input: fn(&mut Codes) -> String,
+    /// The same when it is run again, where that is something else.
+    pub(crate) next_input: Option<fn(&mut Codes) -> String>,
     /// What came before, on a host where alice is enrolled.
     pub(crate) setup: fn(&PamHost, &mut Codes),
     /// Exit codes of the same once more, where it was done already.
     pub(crate) again: &'static [i32],
-    /// A file that may be neither old nor new while the verb is half done, and how many lines it has then.
-    pub(crate) half_way: Option<(&'static str, usize)>,
+    /// Files that may be neither old nor new while the verb is half done, or where it was and is run again; whether one is
+    /// what it may be then, by its name and shape.
+    pub(crate) may_be: fn(&str, &str) -> bool,
+    /// Whether it counts as done although not all files are as without a fault.
+    pub(crate) is_as_good_as_done: fn(&Shapes) -> bool,
+    /// Tried out once the verb has ended, with or without a fault: who gets in by what. The files are put back afterwards.
+    pub(crate) holds: fn(&mut Stage<'_>, &Outcome<'_>) -> Result<(), String>,
     /// The same once more makes something else of the files.
     pub(crate) changes_more: bool,
     /// Whether alice gets in with the app's code afterwards.
@@ -31,18 +42,22 @@ fn no_input(_: &mut Codes) -> String {
 
 fn as_enrolled(_: &PamHost, _: &mut Codes) {}
 
-fn admin(host: &PamHost, line: &str) {
+pub(crate) fn admin(host: &PamHost, line: &str) {
     let words: Vec<_> = line.split(' ').collect();
     host.admin(&words).expect_success();
 }
 
-const VERB: Verb = Verb {
+/// A verb without anything special, of which others are made.
+pub(crate) const VERB: Verb = Verb {
     key: "",
     line: "",
     input: no_input,
+    next_input: None,
     setup: as_enrolled,
     again: &[0],
-    half_way: None,
+    may_be: |_, _| false,
+    is_as_good_as_done: |_| false,
+    holds: |_, _| Ok(()),
     changes_more: false,
     lets_in: true,
 };
@@ -50,7 +65,7 @@ const VERB: Verb = Verb {
 /// A secret of 160 bits, of a second app.
 const SECRET: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\n";
 
-/// All of them but `init`, which has a host of its own.
+/// All of them but `init`, which has a host of its own, and those in `factors`.
 pub(crate) const VERBS: &[Verb] = &[
     Verb {
         key: "user-add",
@@ -157,13 +172,15 @@ pub(crate) const VERBS: &[Verb] = &[
         line: "recovery generate alice",
         changes_more: true,
         again: &[1],
+        holds: recovery_holds,
         ..VERB
     },
     Verb {
         key: "recovery-generate-anew",
         line: "recovery generate alice --yes",
-        setup: |host, _| admin(host, "recovery generate alice --yes"),
+        setup: |host, _| with_recovery_codes(host),
         changes_more: true,
+        holds: recovery_holds,
         ..VERB
     },
     Verb {
@@ -175,13 +192,9 @@ pub(crate) const VERBS: &[Verb] = &[
     Verb {
         key: "bypass-revoke",
         line: "bypass revoke alice",
-        setup: |host, _| {
-            let words = [
-                "bypass", "grant", USER, "--for", "1h", "--reason", "no phone",
-            ];
-            host.admin(&words).expect_success();
-        },
+        setup: |host, _| granted(host),
         again: &[3],
+        holds: revoking_holds,
         ..VERB
     },
     Verb {
@@ -252,7 +265,8 @@ pub(crate) const VERBS: &[Verb] = &[
         key: "seal-rotate",
         line: "seal rotate",
         // Both keys, and the one that stays.
-        half_way: Some(("seal.key", 3)),
+        may_be: |name, shape| name == "seal.key" && shape.lines().count() == 3,
+        holds: key_holds,
         ..VERB
     },
     Verb {

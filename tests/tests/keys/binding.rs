@@ -309,6 +309,41 @@ fn on_another_machine_a_copy_of_the_key_is_bound_anew_and_only_the_right_one() {
 }
 
 #[test]
+fn a_credential_that_could_not_be_made_anew_still_opens_and_is_made_the_next_time() {
+    on_a_bare_host(|_| {
+        let host = PamHost::with_config(TABLES);
+        let app = host.enroll("alice");
+        admin(&host, "seal bind", 0);
+        name_credential(&host);
+        let kept = fs::read(host.path("seal.cred")).unwrap();
+        // It does not open for the moment, nor can another one be made: twice, as somebody tries who is told of an error.
+        for _ in 0..2 {
+            stand_in("echo busy >&2; exit 1");
+            let refused = admin(&host, "seal bind --yes", 4);
+            assert!(
+                refused.stderr.contains("systemd-creds: busy"),
+                "{refused:?}"
+            );
+            stand_out();
+            assert_eq!(host.login("alice", &[app.code()]).result(), SUCCESS);
+            assert_eq!(fs::read(host.path("seal.unopened")).unwrap(), kept);
+        }
+        // What is kept already is not written over by another one.
+        fs::write(host.path("seal.unopened"), "of before").unwrap();
+        stand_in("[ $1 = encrypt ] && exec /run/creds \"$@\"; exit 1");
+        let refused = admin(&host, "seal bind --yes", 4);
+        assert!(
+            refused.stderr.contains("another one is there"),
+            "{refused:?}"
+        );
+        stand_out();
+        assert_eq!(fs::read(host.path("seal.cred")).unwrap(), kept);
+        assert_eq!(document(&host, "seal bind --yes", 0)["bound"], true);
+        assert_eq!(host.login("alice", &[app.code()]).result(), SUCCESS);
+    });
+}
+
+#[test]
 fn an_old_plain_file_is_never_bound_over_the_key_that_counts() {
     on_a_bare_host(|_| {
         let host = PamHost::with_config(TABLES);
