@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -68,17 +69,26 @@ pub(crate) fn start(
 /// sealing key would lie in it.
 struct NoCores {
     before: (rlim_t, rlim_t),
+    _alone: MutexGuard<'static, ()>,
 }
+
+/// The limit is the whole process's: of two threads that start something at once, the second would take for its host's what
+/// the first has set.
+static CORE_LIMIT: Mutex<()> = Mutex::new(());
 
 impl NoCores {
     /// Below a page there are no files; and at 1 nothing is handed to a program either (core(5)).
     const LIMIT: rlim_t = 1;
 
     fn begin() -> Result<Self, Errno> {
+        let alone = CORE_LIMIT.lock().unwrap_or_else(PoisonError::into_inner);
         let before = getrlimit(Resource::RLIMIT_CORE)?;
         let (soft, hard) = before;
         setrlimit(Resource::RLIMIT_CORE, soft.min(hard).min(Self::LIMIT), hard)?;
-        Ok(Self { before })
+        Ok(Self {
+            before,
+            _alone: alone,
+        })
     }
 }
 
@@ -88,6 +98,13 @@ impl Drop for NoCores {
         // What the hard limit allowed it still does.
         let _ = setrlimit(Resource::RLIMIT_CORE, soft, hard);
     }
+}
+
+/// What it is while nothing is being started.
+#[cfg(test)]
+pub(crate) fn core_limit() -> (rlim_t, rlim_t) {
+    let _alone = CORE_LIMIT.lock().unwrap();
+    getrlimit(Resource::RLIMIT_CORE).unwrap()
 }
 
 /// What is open beyond the standard streams; of that which can't be told (no /proc), nothing.

@@ -53,8 +53,7 @@ fn a_program_gets_its_input_and_nothing_else_of_this_process() {
 
 #[test]
 fn a_program_is_out_of_reach_of_terminals_and_leaves_no_core() {
-    use nix::sys::resource::{Resource, getrlimit};
-    let before = getrlimit(Resource::RLIMIT_CORE).unwrap();
+    let before = program::core_limit();
     let seen = shell(
         "read pid comm state parent group session terminal rest </proc/$$/stat; echo $pid $group $session $terminal; \
          grep 'core file size' /proc/$$/limits",
@@ -68,7 +67,13 @@ fn a_program_is_out_of_reach_of_terminals_and_leaves_no_core() {
     // "Max core file size", the soft limit, the hard one: where cores are piped, only 1 says none.
     let soft = if before.0 == 0 { "0" } else { "1" };
     assert_eq!(words[8], soft, "{seen}");
-    assert_eq!(getrlimit(Resource::RLIMIT_CORE).unwrap(), before);
+    // Nor does it stay with this process, however many are started at once.
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert_eq!(shell("echo", b"", PATIENCE).unwrap(), b"\n"));
+        }
+    });
+    assert_eq!(program::core_limit(), before);
 }
 
 #[test]
