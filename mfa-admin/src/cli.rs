@@ -31,8 +31,7 @@ const GLOBAL: &str = "Options of every command";
     version,
     about = "Manages the users, secrets and devices of pam_mfa, and finds out why\nsomebody can or can't log in",
     subcommand_required = true,
-    arg_required_else_help = true,
-    disable_help_subcommand = true
+    arg_required_else_help = true
 )]
 pub(crate) struct Cli {
     /// The configuration
@@ -378,7 +377,7 @@ pub(crate) struct TokenAddArgs {
     #[arg(long, required = true)]
     pub(crate) hotp: bool,
     /// Where it stands [default: 0]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=MAX_COUNTER))]
+    #[arg(long, value_name = "N", value_parser = counter, allow_negative_numbers = true)]
     pub(crate) counter: Option<u64>,
     /// What to call the token
     #[arg(long, value_name = "TEXT", default_value = "token", value_parser = label)]
@@ -684,6 +683,13 @@ fn digits(text: &str) -> Result<Digits, String> {
     text.parse::<u8>()
         .map_err(|_| "write 6, 7 or 8".to_owned())
         .and_then(Digits::parse)
+}
+
+fn counter(text: &str) -> Result<u64, String> {
+    text.parse()
+        .ok()
+        .filter(|counter| *counter <= MAX_COUNTER)
+        .ok_or_else(|| format!("write a whole number from 0 to {MAX_COUNTER}"))
 }
 
 fn period(text: &str) -> Result<Period, String> {

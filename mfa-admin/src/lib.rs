@@ -131,9 +131,11 @@ fn refuse_command_line(error: &clap::Error) -> u8 {
         let message = "secrets and codes are not taken from the command line, which everybody on this host can read";
         let hint = "write - there, and give them on standard input";
         Output::new(wants_json, false).failure(&Failure::usage(message, hint));
-    } else if is_help || !wants_json {
+    } else if is_help {
         // Where the reader is gone there is nobody left to tell.
         let _ = error.print();
+    } else if !wants_json {
+        output::say(&output::fitted(error.to_string().trim_end()));
     } else {
         let text = error.to_string();
         let lines: Vec<&str> = text

@@ -222,6 +222,20 @@ pub(crate) fn wrap(first: &str, indent: &str, text: &str) -> String {
     lines.join("\n")
 }
 
+/// A text of several lines, which may repeat what came from outside: long lines are wrapped, each as far in as it
+/// begins, and control characters are escaped.
+pub(crate) fn fitted(text: &str) -> String {
+    let fit = |line: &str| {
+        let line = shown(line);
+        if line.chars().count() <= WIDTH {
+            return line;
+        }
+        let begin: String = line.chars().take_while(|c| *c == ' ').collect();
+        wrap(&begin, &format!("{begin}  "), &line)
+    };
+    text.split('\n').map(fit).collect::<Vec<_>>().join("\n")
+}
+
 /// What `doctor` found: a line for each check, and what to do about it below. Exit 1 where one fails.
 pub(crate) fn checks(checks: &[Check]) -> Reply {
     let documents: Vec<Value> = checks
@@ -332,6 +346,17 @@ mod tests {
             format!("a: one\n  {long}\n  two")
         );
         assert_eq!(wrap("a: ", "  ", ""), "a: ");
+    }
+
+    #[test]
+    fn a_text_of_several_lines_fits_and_moves_no_cursor() {
+        let long = format!("error: {}", "word ".repeat(20));
+        let text = fitted(&format!("{long}\n\n  \u{1b}[2J{long}\nshort"));
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines.iter().all(|line| line.chars().count() <= WIDTH));
+        assert!(lines[1].starts_with("  word") && lines[2].is_empty());
+        assert!(lines[3].starts_with("  \\u{1b}[2Jerror: ") && lines[4].starts_with("    word"));
+        assert_eq!(lines[5], "short");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{NameArgs, name, reason};
 /// `bypass`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BypassCommand {
-    /// Let a user in without a code for a time, in the place of what was granted before
+    /// Let a user in without a code for a time; voids what was granted before
     Grant {
         /// Whom
         #[arg(value_parser = name)]

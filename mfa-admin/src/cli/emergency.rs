@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 pub(crate) enum EmergencyCommand {
     /// Make a new code, show it once, void the one from before
     Generate(EmergencyArgs),
-    /// Show whether there is a code, for whom and where, and whether it was used
+    /// Show whether there is a good code, for whom and where
     Status,
 }
 
@@ -17,10 +17,10 @@ pub(crate) struct EmergencyArgs {
     /// Whom it lets in [default: as the file says; root]
     #[arg(long = "user", value_name = "NAME", value_parser = entry)]
     pub(crate) users: Vec<String>,
-    /// Through which PAM service [default: as the file says; login]
+    /// By which PAM service [default: as the file says; login]
     #[arg(long = "service", value_name = "S", value_parser = entry)]
     pub(crate) services: Vec<String>,
-    /// At which terminal [default: as the file says; tty1 and ttyS0]
+    /// At which terminal [default: as the file says; tty1, ttyS0]
     #[arg(long = "tty", value_name = "TTY", value_parser = tty)]
     pub(crate) ttys: Vec<String>,
     /// Don't ask

@@ -83,6 +83,12 @@ fn every_verb_of_root_is_exit_5_for_others_and_changes_nothing() {
         "seal status",
         "seal rotate",
         "seal bind --yes",
+        "emergency generate --yes",
+        "emergency status",
+        "bypass grant daemon --for 1h --reason x",
+        "bypass revoke daemon",
+        "bypass list",
+        "bypass expire",
     ] {
         let run = host.run_as_nobody(&format!("--json {line}")).expect(5);
         assert_eq!(run.json()["error"]["kind"], "not_permitted", "{line}");
@@ -141,57 +147,65 @@ fn the_verbs_of_the_manual_are_in_the_help_and_no_others() {
         "credential",
         "notify",
         "seal",
+        "emergency",
+        "bypass",
     ] {
         assert!(help.contains(&format!("\n  {noun} ")), "{noun}: {help}");
-        assert_fits(&host.run(&format!("{noun} --help")).expect(0).out);
     }
     for noun in ["import", "export"] {
         assert!(!help.contains(&format!("\n  {noun} ")), "{noun}");
     }
+    assert!(helped(&host, "") > 60, "every verb was looked at");
+}
+
+/// Looks at the help of a verb and of those below it, in both ways to ask for it; how many there are.
+fn helped(host: &Host, verb: &str) -> usize {
+    let help = host.run(&format!("{verb} --help")).expect(0).out;
     assert_fits(&help);
-    for verb in [
-        "user add",
-        "user set",
-        "user list",
-        "user show",
-        "user approve",
-        "user suspend",
-        "user resume",
-        "user unlock",
-        "user remove",
-        "app enroll",
-        "app list",
-        "app reveal",
-        "app remove",
-        "app disable",
-        "app enable",
-        "token add",
-        "token list",
-        "token resync",
-        "token disable",
-        "token enable",
-        "token remove",
-        "device id",
-        "device assign",
-        "device list",
-        "device revoke",
-        "state show",
-        "recovery generate",
-        "recovery status",
-        "passphrase set",
-        "passphrase status",
-        "passphrase remove",
-        "state reset",
-        "state set-clock",
-        "code send",
-        "code verify",
-        "credential set",
-        "notify test",
-        "notify queue",
-        "notify drain",
-        "config check",
+    assert_eq!(host.run(&format!("help {verb}")).expect(0).out, help);
+    let below = help.split_once("Commands:\n").map_or("", |(_, rest)| rest);
+    let below = below.split("\n\n").next().unwrap_or_default();
+    let verbs = below.lines().filter(|line| !line.starts_with("   "));
+    let names = verbs.filter_map(|line| line.split_whitespace().next());
+    let named = names.filter(|name| *name != "help");
+    1 + named
+        .map(|name| helped(host, &format!("{verb} {name}")))
+        .sum::<usize>()
+}
+
+#[test]
+fn what_is_wrong_with_a_command_line_fits_a_terminal_and_moves_no_cursor() {
+    needs_root!();
+    let host = Host::new();
+    for (line, said) in [
+        (
+            "bypass grant daemon --for tomorrow --reason x",
+            "a bypass is no way to live",
+        ),
+        (
+            "bypass grant daemon --for 1h --reason \u{1b}[2J",
+            "write a reason",
+        ),
+        ("app enroll daemon --label \u{1b}[2J", "is no label"),
+        ("\u{1b}[2J", "unrecognized subcommand"),
+        (
+            "token add daemon --hotp --counter -1",
+            "write a whole number from 0 to",
+        ),
+        (
+            "token add daemon --hotp --counter 1e3",
+            "write a whole number from 0 to",
+        ),
+        (
+            "token add daemon --hotp --counter 4294967296",
+            "write a whole number from 0 to",
+        ),
     ] {
-        assert_fits(&host.run(&format!("{verb} --help")).expect(0).out);
+        let run = host.run(line).expect(2);
+        assert_fits(&run.err);
+        let words: Vec<&str> = run.err.split_whitespace().collect();
+        assert!(words.join(" ").contains(said), "{line}: {}", run.err);
+        assert!(!run.err.contains('\u{1b}'), "{line}: {:?}", run.err);
     }
 }
 
