@@ -22,7 +22,7 @@ use crate::cli::{AppCommand, EnrollArgs, NameArgs, PictureArgs, QrForm};
 use crate::context::{Context, House, no_such_user};
 use crate::error::Failure;
 use crate::notice::{self, Change};
-use crate::output::{Reply, WIDTH, shown, table, wrap};
+use crate::output::{Reply, WIDTH, quoted, shown, table, wrap};
 use crate::qr::Qr;
 use crate::record_view::{self, moment};
 use crate::switch::{self, Kind, find_labelled};
@@ -161,7 +161,8 @@ fn check_room(record: &UserRecord, arguments: &EnrollArgs) -> Result<(), Failure
         return Err(Failure::refused(
             format!("{name} has an app called {label} already"),
             format!(
-                "give another --label, or remove that one first: `mfa-admin app remove {name} {label}`"
+                "give another --label, or remove that one first: `mfa-admin app remove {name} {}`",
+                quoted(arguments.label.get())
             ),
         ));
     }

@@ -27,7 +27,7 @@ use crate::cli::ExplainArgs;
 use crate::context::{Context, require_root};
 use crate::emergency::never_asked;
 use crate::error::Failure;
-use crate::output::{Reply, shown, wrap};
+use crate::output::{Reply, quoted, shown, wrap};
 use crate::record_view::{duration, methods, moment};
 use crate::recovery::Remaining;
 use crate::token::{self, Standing};
@@ -765,10 +765,14 @@ fn walk_recovery(state: &LoginState, record: &UserRecord, config: &Config, walk:
     let text = remaining.text(record);
     if remaining.left > 0 && remaining.verdict == Verdict::Evaluate {
         walk.is_recoverable = true;
-        walk.ok(
-            "recovery",
-            format!("{text}; each lets in once, also while other codes don't"),
-        );
+        if remaining.are_few() {
+            walk.note("recovery", text);
+        } else {
+            walk.ok(
+                "recovery",
+                format!("{text}; each lets in once, also while other codes don't"),
+            );
+        }
     } else if walk.methods.is_empty() {
         let reason = match remaining.verdict {
             Verdict::Evaluate => "recovery_used_up",
@@ -835,7 +839,8 @@ fn walk_state(
             walk.note("app", format!("{label}: {error}"));
         } else if app.disabled {
             let message = format!(
-                "{label}: disabled; `mfa-admin app enable {name} {label}` puts it back in use"
+                "{label}: disabled; `mfa-admin app enable {name} {}` puts it back in use",
+                quoted(app.label.get())
             );
             walk.note("app", message);
         } else if let Some(at) = behind
@@ -893,22 +898,23 @@ fn walk_tokens(ground: &Ground, record: &UserRecord, state: &LoginState, walk: &
     let mut usable = 0;
     for entry in &record.tokens {
         let label = shown(entry.label.get());
+        let word = quoted(entry.label.get());
         if let Err(error) = Hotp::open(&ground.key, &record.user, entry) {
             walk.note("token", format!("{label}: {error}"));
             continue;
         }
         let message = match token::standing(entry, Some(state)) {
             Standing::Disabled => {
-                format!("disabled; `mfa-admin token enable {name} {label}` puts it back in use")
+                format!("disabled; `mfa-admin token enable {name} {word}` puts it back in use")
             }
             Standing::CounterUnknown | Standing::Unknown => format!(
-                "nobody knows which of its codes were used; `mfa-admin token resync {name} {label}` takes two of them"
+                "nobody knows which of its codes were used; `mfa-admin token resync {name} {word}` takes two of them"
             ),
             Standing::OutOfStep => {
                 usable += 1;
                 format!(
                     "out of step: its last code was too far ahead; the following one lets in, or `mfa-admin token \
-                     resync {name} {label}` takes two"
+                     resync {name} {word}` takes two"
                 )
             }
             Standing::InStep => {

@@ -201,12 +201,41 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
+/// A text from outside as one word of a command that people copy, quoted where a shell would read it otherwise.
+pub(crate) fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:%".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", shown(text).replace('\'', "'\\''"))
+}
+
+/// The words of a text; one that [`quoted`] made is whole.
+fn words(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut rest = text.split_whitespace();
+    while let Some(word) = rest.next() {
+        let mut word = word.to_owned();
+        if word.starts_with('\'') && !word.get(1..).is_some_and(|rest| rest.contains('\'')) {
+            let behind: Vec<&str> = rest.clone().collect();
+            if let Some(end) = behind.iter().position(|word| word.contains('\'')) {
+                for part in rest.by_ref().take(end + 1) {
+                    word.push(' ');
+                    word.push_str(part);
+                }
+            }
+        }
+        words.push(word);
+    }
+    words
+}
+
 /// Breaks one paragraph at blanks, the first line after `first`, others after `indent`. What has no blank
 /// (a path, a URI) is never broken.
 pub(crate) fn wrap(first: &str, indent: &str, text: &str) -> String {
     let mut lines = vec![first.to_owned()];
     let mut is_empty = true;
-    for word in text.split_whitespace() {
+    for word in words(text) {
         let Some(line) = lines.last_mut() else { break };
         let width = line.chars().count() + usize::from(!is_empty) + word.chars().count();
         if !is_empty && width > WIDTH {
@@ -215,7 +244,7 @@ pub(crate) fn wrap(first: &str, indent: &str, text: &str) -> String {
             if !is_empty {
                 line.push(' ');
             }
-            line.push_str(word);
+            line.push_str(&word);
         }
         is_empty = false;
     }
@@ -357,6 +386,28 @@ mod tests {
         assert!(lines[1].starts_with("  word") && lines[2].is_empty());
         assert!(lines[3].starts_with("  \\u{1b}[2Jerror: ") && lines[4].starts_with("    word"));
         assert_eq!(lines[5], "short");
+    }
+
+    #[test]
+    fn a_label_in_a_command_is_one_word_for_a_shell_and_on_one_line() {
+        for (label, expected) in [
+            ("phone", "phone"),
+            ("key ring", "'key ring'"),
+            ("Bob's", "'Bob'\\''s'"),
+            ("$(reboot)", "'$(reboot)'"),
+            ("", "''"),
+        ] {
+            assert_eq!(quoted(label), expected);
+        }
+        for filler in 0..80 {
+            let text = format!(
+                "{} `remove bob {}`; then",
+                "x ".repeat(filler),
+                quoted("key ring")
+            );
+            assert!(wrap("", "  ", &text).contains("'key ring'`;"), "{text}");
+        }
+        assert_eq!(wrap("", "", "a 'b c"), "a 'b c");
     }
 
     #[test]

@@ -32,7 +32,7 @@ use mfa_core::secure_file::{Owner, Problem};
 
 use check::Check;
 
-use crate::output::shown;
+use crate::output::{quoted, shown};
 
 /// Somebody who surely has no record, where nobody better can be found.
 const NOBODY: &str = "mfa-doctor-nobody";
@@ -217,13 +217,4 @@ impl Scope {
         let config = self.config.display().to_string();
         format!("`mfa-admin --config {} {rest}`", quoted(&config))
     }
-}
-
-/// A word for a shell.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:%".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", shown(word).replace('\'', "'\\''"))
 }

@@ -17,7 +17,7 @@ use crate::cli::TokenAddArgs;
 use crate::context::{Context, House, no_such_user};
 use crate::error::Failure;
 use crate::notice::{self, Change};
-use crate::output::{Reply, shown, wrap};
+use crate::output::{Reply, quoted, shown, wrap};
 
 /// How far ahead of where a token is said to stand its code is looked for.
 const AHEAD: u32 = 100;
@@ -100,7 +100,8 @@ fn check_room(record: &UserRecord, arguments: &TokenAddArgs) -> Result<(), Failu
         return Err(Failure::refused(
             format!("{name} has a token called {label} already"),
             format!(
-                "give another --label, or remove that one first: `mfa-admin token remove {name} {label}`"
+                "give another --label, or remove that one first: `mfa-admin token remove {name} {}`",
+                quoted(arguments.label.get())
             ),
         ));
     }
@@ -116,7 +117,10 @@ fn check_secret(record: &UserRecord, id: &AppId) -> Result<(), Failure> {
     let label = shown(token.label.get());
     Err(Failure::refused(
         format!("{name} has this token already, as {label}"),
-        format!("`mfa-admin token resync {name} {label}` brings it back into step"),
+        format!(
+            "`mfa-admin token resync {name} {}` brings it back into step",
+            quoted(token.label.get())
+        ),
     ))
 }
 

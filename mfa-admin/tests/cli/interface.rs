@@ -165,10 +165,10 @@ fn helped(host: &Host, verb: &str) -> usize {
     assert_eq!(host.run(&format!("help {verb}")).expect(0).out, help);
     let below = help.split_once("Commands:\n").map_or("", |(_, rest)| rest);
     let below = below.split("\n\n").next().unwrap_or_default();
-    let verbs = below.lines().filter(|line| !line.starts_with("   "));
-    let names = verbs.filter_map(|line| line.split_whitespace().next());
-    let named = names.filter(|name| *name != "help");
-    1 + named
+    let listed = below.lines().filter(|line| !line.starts_with("   "));
+    let names = listed.filter_map(|line| line.split_whitespace().next());
+    1 + names
+        .filter(|name| *name != "help")
         .map(|name| helped(host, &format!("{verb} {name}")))
         .sum::<usize>()
 }

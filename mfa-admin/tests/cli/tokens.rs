@@ -237,7 +237,8 @@ fn labels_secrets_and_places_are_each_given_once() {
     let line = "token add daemon --hotp --no-confirm --label";
     let run = host.feed(&format!("{line} key_ring"), HEX).expect(1);
     assert!(
-        words(&run.err).contains("has a token called key ring already"),
+        words(&run.err).contains("has a token called key ring already")
+            && words(&run.err).contains("token remove daemon 'key ring'`"),
         "{}",
         run.err
     );

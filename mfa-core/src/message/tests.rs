@@ -288,7 +288,7 @@ From:        203.0.113.7
 Service:     sshd
 Time:        2026-11-20 09:00:00 UTC (+00:00)
 Method:      a code from the app
-App:         phone
+Label:       phone
 In the log:  login=9f2c41d07be1
 
 If this was you, there is nothing to do.
@@ -467,10 +467,10 @@ fn a_change_is_told_with_who_did_it() {
     assert_eq!(
         composed.text,
         "\
-An administrator changed how alice logs in.
+How alice logs in was changed.
 
 Change:      an authenticator app was added
-App:         phone
+Label:       phone
 User:        alice
 Changed by:  carol
 Host:        bastion-1.example.com
