@@ -329,6 +329,28 @@ fn no_removal_makes_a_used_code_good_again() {
 }
 
 #[test]
+fn what_was_used_while_somebody_looked_for_their_token_stays_used() {
+    needs_root!();
+    let host = Host::new();
+    host.run("user add daemon").expect(0);
+    let mut terminal = host.terminal("token add daemon --hotp --label slow");
+    terminal
+        .answer("Secret in base32: ", &format!("{SECRET}\n"))
+        // Asked for once it was looked up where the token stands.
+        .answer("Code that the token shows: ", "000000\n");
+    add(&host, "quick", "");
+    assert!(lets_in(&host, &shown(4)));
+    host.run("token remove daemon quick --yes").expect(0);
+    terminal.answer("Code that the token shows: ", &format!("{}\n", shown(0)));
+    let run = terminal.end();
+    assert_eq!(run.code, 0, "{}", run.out);
+    for used in 0..5 {
+        assert!(!lets_in(&host, &shown(used)), "{used}");
+    }
+    assert!(lets_in(&host, &shown(5)));
+}
+
+#[test]
 fn two_codes_in_a_row_bring_a_token_back_from_anywhere_ahead() {
     needs_root!();
     let host = with_token();
