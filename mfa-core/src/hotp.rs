@@ -196,6 +196,9 @@ mod tests {
         let token = Hotp::new(SECRET, 6);
         assert_eq!(token.places_of(&code("4755224"), 0, 1), [0_u32; 0]);
         assert_eq!(token.places_of(&code("84755224"), 0, 1), [0_u32; 0]);
+        // Nor where the digits beyond are no more than zeros.
+        assert_eq!(token.places_of(&code("0755224"), 0, 1), [0_u32; 0]);
+        assert_eq!(token.places_of(&code("00755224"), 0, 1), [0_u32; 0]);
         let token = Hotp::new(SECRET, 8);
         assert_eq!(token.places_of(&code("755224"), 0, 1), [0_u32; 0]);
     }

@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 
 use mfa_core::seal::SealingKey;
 use mfa_tests::pam_host::{PamHost, built};
-use mfa_tests::{Authenticator, hex, install_courier, on_a_bare_host};
+use mfa_tests::{Authenticator, HardwareToken, hex, install_courier, on_a_bare_host};
 
 /// Somebody at the prompts: what is typed at each, and whatever happens meanwhile.
 type Answer<'a> = Box<dyn FnMut() -> String + 'a>;
@@ -181,14 +181,14 @@ fn host() -> (PamHost, Authenticator, Needles) {
     let mut needles = Needles::default();
     needles.add("the app's secret, in base32", &app.secret);
     needles.add_key("the app's secret", &bytes_of(&hex(&app.secret)));
-    let key = fs::read_to_string(host.path("seal.key")).unwrap();
-    let digits = key.trim_end().rsplit(':').next().unwrap();
-    needles.add_key("the sealing key", &bytes_of(digits));
-    // What follows from it.
-    let key = SealingKey::from_file_text(key.as_bytes()).unwrap();
-    let changed = key.successor().unwrap().to_file_text();
-    let digits = changed.trim_end().rsplit(':').next().unwrap();
-    needles.add_key("the key of ids and codes", &bytes_of(digits));
+    // Both keys in its file: the one that seals, and that of what is not sealed.
+    host.admin(&["seal", "rotate"]).expect_success();
+    let keys = fs::read_to_string(host.path("seal.key")).unwrap();
+    for (line, name) in keys.lines().zip(["the sealing key", "the key of ids"]) {
+        needles.add_key(name, &bytes_of(line.rsplit(':').next().unwrap()));
+    }
+    assert_eq!(keys.lines().count(), 2);
+    let key = SealingKey::from_file_text(keys.as_bytes()).unwrap();
     needles.add_key("the passphrase's key", &key.mac("passphrase", b"alice"));
     (host, app, needles)
 }
@@ -230,6 +230,36 @@ fn a_login_with_a_recovery_code_leaves_none_of_it() {
         needles.add_typed("the recovery code", &code);
         needles.add_typed("the wrong one", "q7wz-3k9m-x5tpr");
         let answers = vec![says("q7wz-3k9m-x5tpr"), says(&code)];
+        needles.expect_none_in(&core_after(&host, ALL, answers, SUCCESS));
+    });
+}
+
+#[test]
+fn a_login_with_a_token_under_a_bound_key_leaves_none_of_either() {
+    on_a_bare_host(|_| {
+        let (host, _, mut needles) = host();
+        let secret = HardwareToken::new().secret;
+        let words = "token add alice --hotp --hex --no-confirm --digits 8";
+        let words: Vec<_> = words.split(' ').collect();
+        host.admin_with(&words, &secret).expect_success();
+        host.admin(&["seal", "bind"]).expect_success();
+        let path = host.path("seal.cred").display().to_string();
+        let text = fs::read_to_string(host.path("mfa.toml")).unwrap();
+        host.write(
+            "mfa.toml",
+            &format!("{text}\n[seal]\ncredential = {path:?}\n"),
+        );
+        host.admin(&["seal", "bind", "--yes"]).expect_success();
+        needles.add_key("the token's secret", &bytes_of(&secret));
+        let shown = |counter: &str| {
+            let words = ["--hotp", "-d", "8", "-c", counter, &secret];
+            let shown = Command::new("oathtool").args(words).output().unwrap();
+            String::from_utf8(shown.stdout).unwrap().trim().to_owned()
+        };
+        let (far, right) = (shown("50"), shown("0"));
+        needles.add_typed("the code that is far ahead", &far);
+        needles.add_typed("the right code", &right);
+        let answers = vec![says(&far), says(&right)];
         needles.expect_none_in(&core_after(&host, ALL, answers, SUCCESS));
     });
 }

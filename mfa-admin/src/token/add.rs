@@ -257,9 +257,15 @@ fn keep(
         house
             .store
             .transaction(Subject::User(user), &mut |record, state| {
-                // Where nobody knows which were used the state stays without it, and no code of it lets in.
-                if !record.is_some_and(|record| is_unknown(record, &token.id)) {
-                    state.raise_token(&token.id, token.counter);
+                let removed = record.and_then(|record| record.removed_token(&token.id));
+                // Where nobody knows which were used the state stays without it, and no code of it lets in. While somebody
+                // looked for their token, another administrator may have added it, and removed it after a login.
+                match removed {
+                    Some(removed) if removed.unknown => {}
+                    Some(removed) => {
+                        state.raise_token(&token.id, token.counter.max(removed.counter))
+                    }
+                    None => state.raise_token(&token.id, token.counter),
                 }
             })
     };

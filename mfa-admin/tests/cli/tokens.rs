@@ -330,6 +330,67 @@ fn no_removal_makes_a_used_code_good_again() {
 }
 
 #[test]
+fn what_was_used_while_somebody_looked_for_their_token_stays_used() {
+    needs_root!();
+    let host = Host::new();
+    host.run("user add daemon").expect(0);
+    let mut terminal = host.terminal("token add daemon --hotp --label slow");
+    terminal
+        .answer("Secret in base32: ", &format!("{SECRET}\n"))
+        // Asked for once it was looked up where the token stands.
+        .answer("Code that the token shows: ", "000000\n");
+    add(&host, "quick", "");
+    assert!(lets_in(&host, &shown(4)));
+    host.run("token remove daemon quick --yes").expect(0);
+    terminal.answer("Code that the token shows: ", &format!("{}\n", shown(0)));
+    let run = terminal.end();
+    assert_eq!(run.code, 0, "{}", run.out);
+    for used in 0..5 {
+        assert!(!lets_in(&host, &shown(used)), "{used}");
+    }
+    assert!(lets_in(&host, &shown(5)));
+}
+
+#[test]
+fn what_another_administrator_has_added_meanwhile_is_seen() {
+    needs_root!();
+    for (label, other, told) in [
+        ("here", HEX, "has a token called here already"),
+        ("there", SECRET, "has this token already, as there"),
+    ] {
+        let host = Host::new();
+        host.run("user add daemon").expect(0);
+        let mut terminal = host.terminal("token add daemon --hotp --label here");
+        terminal
+            .answer("Secret in base32: ", &format!("{SECRET}\n"))
+            .answer("Code that the token shows: ", "000000\n");
+        let options = if other == HEX { "--hex" } else { "" };
+        let line = format!("token add daemon --hotp --no-confirm --label {label} {options}");
+        host.feed(&line, other).expect(0);
+        terminal.answer("Code that the token shows: ", &format!("{}\n", shown(0)));
+        let run = terminal.end();
+        assert_eq!(run.code, 1, "{}", run.out);
+        assert!(words(&run.out).contains(told), "{}", run.out);
+        assert_eq!(tokens(&host).as_array().unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn a_token_that_came_back_is_in_step_when_another_one_goes() {
+    needs_root!();
+    let host = with_token();
+    assert!(lets_in(&host, &shown(0)));
+    host.run("token remove daemon key_ring --yes").expect(0);
+    add(&host, "key_ring", "");
+    let line = "token add daemon --hotp --hex --no-confirm --label spare";
+    host.feed(line, HEX).expect(0);
+    host.run("token remove daemon spare --yes").expect(0);
+    assert_eq!(next(&host), 1);
+    assert!(!lets_in(&host, &shown(0)));
+    assert!(lets_in(&host, &shown(1)));
+}
+
+#[test]
 fn two_codes_in_a_row_bring_a_token_back_from_anywhere_ahead() {
     needs_root!();
     let host = with_token();

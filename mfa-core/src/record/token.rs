@@ -135,12 +135,38 @@ mod tests {
         assert_eq!(first, AppId::of_token(&key, &alice, secret));
         assert_ne!(first, AppId::of_token(&key, &bob, secret));
         assert_ne!(first, AppId::of_token(&key, &alice, &secret[1..]));
+        // Where the name ends and the secret begins counts.
+        let longer = UserName::parse("alice1").unwrap();
+        assert_ne!(first, AppId::of_token(&key, &longer, &secret[1..]));
         let (six, half) = (
             Digits::parse(6).unwrap(),
             super::super::Period::parse(30_u16).unwrap(),
         );
         let kind = (super::super::Algorithm::Sha1, &six, &half);
         assert_ne!(first, AppId::of_secret(&key, &alice, secret, kind));
+    }
+
+    #[test]
+    fn a_secret_of_an_app_does_not_open_as_that_of_a_token() {
+        let key = SealingKey::generate().unwrap();
+        let user = UserName::parse("alice").unwrap();
+        let mut token = Token {
+            id: id(1),
+            label: Label::parse("key ring").unwrap(),
+            secret: String::new(),
+            digits: Digits::parse(6).unwrap(),
+            counter: 0,
+            enrolled: super::super::datetime(0),
+            disabled: false,
+        };
+        for (purpose, opens) in [
+            (Token::seal_purpose(&token.id), true),
+            (super::super::App::seal_purpose(&token.id), false),
+        ] {
+            token.secret = key.seal("alice", &purpose, &[7; 20]).unwrap();
+            let opened = crate::hotp::Hotp::open(&key, &user, &token);
+            assert_eq!(opened.is_ok(), opens, "{purpose}");
+        }
     }
 
     #[test]
@@ -151,6 +177,10 @@ mod tests {
         record.remember_removed(&id(1), Some(5));
         assert_eq!(record.removed_counter(&id(1)), Some(7));
         assert_eq!(record.removed_tokens.len(), 2);
+        // That nobody knows is remembered as well, and what was known before.
+        record.remember_removed(&id(2), None);
+        let removed = record.removed_token(&id(2)).unwrap();
+        assert_eq!((removed.counter, removed.unknown), (3, true));
         let text = record.to_text().unwrap();
         let again = UserRecord::parse(text.as_bytes(), &record.user, &[]).unwrap();
         assert_eq!(again.record, record);

@@ -491,3 +491,58 @@ fn a_state_that_is_made_anew_or_lost_makes_no_used_code_of_a_token_good_again() 
     place.charge(&alice()).unwrap();
     assert_eq!(state().token(&token.id), None);
 }
+
+#[test]
+fn a_copy_of_somebodys_record_is_no_record_of_another_user_whoever_was_read_before() {
+    let place = place();
+    place.add(&alice());
+    let bob = UserName::parse("bob").unwrap();
+    let users = place.dir.path().join("users");
+    std::fs::copy(users.join("alice.toml"), users.join("bob.toml")).unwrap();
+    for _ in 0..2 {
+        assert!(place.store.record(Subject::User(&alice())).is_ok());
+        let error = place.store.record(Subject::User(&bob)).unwrap_err();
+        assert!(error.is_corruption(), "{error}");
+    }
+}
+
+#[test]
+fn a_record_that_no_login_could_read_is_not_written() {
+    let place = place();
+    place.add(&alice());
+    let before = place.store.record(Subject::User(&alice())).unwrap();
+    let id = |number| crate::record::AppId::parse(format!("{number:08x}")).unwrap();
+    let too_many = |record: &mut UserRecord| {
+        for number in 0..crate::record::MAX_REMOVED_TOKENS + 1 {
+            record.removed_tokens.push(crate::record::RemovedToken {
+                id: id(number),
+                counter: 0,
+                unknown: false,
+            });
+        }
+    };
+    let too_far = |record: &mut UserRecord| record.remember_removed(&id(1), Some(u64::MAX));
+    let another = |record: &mut UserRecord| record.user = UserName::parse("bob").unwrap();
+    let edits: [&dyn Fn(&mut UserRecord); 3] = [&too_many, &too_far, &another];
+    for (place_of_edit, edit) in edits.iter().enumerate() {
+        let changed = place
+            .store
+            .change_record::<(), StoreError>(&alice(), |present| {
+                let mut record = present.unwrap();
+                edit(&mut record);
+                Ok((Some(record), ()))
+            });
+        assert!(changed.is_err(), "{place_of_edit}");
+        assert_eq!(place.store.record(Subject::User(&alice())).unwrap(), before);
+    }
+}
+
+#[test]
+fn who_is_removed_leaves_nothing_of_an_edit_that_was_killed() {
+    let place = place();
+    place.add(&alice());
+    let left = place.dir.path().join("users/%new-alice");
+    std::fs::write(&left, "half of a record").unwrap();
+    assert!(place.store.remove(&alice()).unwrap());
+    assert!(place.files("users").is_empty() && place.files("state").is_empty());
+}

@@ -260,6 +260,9 @@ fn on_another_machine_a_copy_of_the_key_is_bound_anew_and_only_the_right_one() {
             "{status:?}"
         );
         assert_eq!(checks(&host, &["seal.key"]), ["fail"]);
+        // Nor is it called bound, where nothing plain is there.
+        let refused = admin(&host, "seal bind --yes", 4);
+        assert!(refused.stdout.is_empty(), "{refused:?}");
         let plain = host.path("seal.key");
         let write = |text: &str| {
             fs::write(&plain, text).unwrap();

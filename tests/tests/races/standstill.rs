@@ -241,6 +241,34 @@ fn an_edit_waits_for_the_one_before_and_both_are_kept() {
 }
 
 #[test]
+fn an_edit_while_a_record_is_sealed_anew_is_kept() {
+    on_a_bare_host(|_| {
+        let host = PamHost::new();
+        let app = host.enroll("alice");
+        let id = format!("{:031x}1", 1);
+        let edit = host.admin_command(&format!("device assign alice {id}"));
+        // The record was read, and is yet to be locked: locked and unlocked were the verb, both keys, and the list.
+        let rotation = format!(
+            "{} {}",
+            still_at("flock:when=6:delay_enter"),
+            host.admin_command("seal rotate")
+        );
+        scope(|both| {
+            let slow = both.spawn(|| crate::shell(&rotation).status().unwrap());
+            let wait = format!("until grep -q 'openat.*\"alice.toml\"' {LOG}; do sleep 0.01; done");
+            let quick = crate::shell(&format!("{wait}; {edit}")).status().unwrap();
+            assert!(quick.success() && slow.join().unwrap().success());
+        });
+        let log = fs::read_to_string(LOG).unwrap();
+        let (before, _) = log.split_once("\"alice.toml\"").unwrap();
+        assert_eq!(before.matches("flock(").count(), 5, "{log}");
+        let record = fs::read_to_string(host.record_path("alice")).unwrap();
+        assert!(record.contains(&id), "{record}");
+        assert_eq!(host.login("alice", &[app.code()]).result(), SUCCESS);
+    });
+}
+
+#[test]
 fn unlocking_and_guessing_take_turns() {
     on_a_bare_host(|_| {
         let host = PamHost::new();

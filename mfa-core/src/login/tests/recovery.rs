@@ -507,3 +507,13 @@ fn of_failures_with_recovery_codes_the_user_is_told_as_of_others() {
         .collect();
     assert_eq!(told, [("bad_code", true), ("replayed", true), ("", false)]);
 }
+
+#[test]
+fn a_used_recovery_code_counts_as_a_failure_every_time() {
+    let (scene, codes) = with_codes(scene());
+    assert_eq!(scene.types(&[codes[0]]).outcome, LoginOutcome::Accepted);
+    let login = scene.types(&[codes[0]; 3]);
+    assert_eq!(login.events, ["1004", "2102", "2102", "2102"]);
+    let state = scene.shelf.state.borrow();
+    assert_eq!((state.recovery.in_row, state.codes.in_row), (3, 0));
+}

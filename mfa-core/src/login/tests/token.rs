@@ -92,6 +92,7 @@ fn the_codes_of_a_token_let_in_one_after_the_other_and_each_once() {
         assert_eq!(next(&scene, "000000aa"), Some(counter + 1));
         let again = scene.types(&[expected; 3]);
         assert_eq!(again.outcome, LoginOutcome::Refused);
+        assert_eq!(scene.shelf.state.borrow().codes.in_row, 3, "they count");
         assert_eq!(again.events, ["1004", "2102", "2102", "2102"]);
         assert!(
             again.lines[1].contains(" method=token app=\"key ring\" "),
@@ -494,4 +495,50 @@ fn a_token_at_the_end_of_its_counter_does_not_begin_again() {
         forgive(&scene);
     }
     assert_eq!(next(&scene, "000000aa"), Some(u64::MAX));
+}
+
+#[test]
+fn two_codes_in_a_row_are_of_one_token() {
+    let scene = with_four();
+    scene.change(|record| record.tokens[1].counter = 0);
+    scene.shelf.state.borrow_mut().tokens[1].next = 0;
+    let spare = |counter| code(OTHER_SECRET, counter);
+    let login = scene.types(&[shown(40), spare(41), spare(42)]);
+    assert_eq!(login.outcome, LoginOutcome::Accepted);
+    let expected = ["1004", "2101 out_of_step", "2101 out_of_step"];
+    assert_eq!(login.events[..3], expected);
+    assert_eq!(next(&scene, "000000aa"), Some(0));
+    assert_eq!(next(&scene, "000000bb"), Some(43));
+}
+
+#[test]
+fn a_right_code_of_one_token_lets_in_whatever_it_is_of_another() {
+    // Far ahead for the first, the next one for the second.
+    let far: Vec<_> = (11..100).map(shown).collect();
+    let spare = (1000..).find(|counter| far.contains(&code(OTHER_SECRET, *counter)));
+    let spare = spare.unwrap();
+    let scene = with_four();
+    scene.shelf.state.borrow_mut().tokens[1].next = spare;
+    let login = scene.types(&[code(OTHER_SECRET, spare)]);
+    assert_eq!(login.outcome, LoginOutcome::Accepted);
+    assert_eq!(next(&scene, "000000aa"), Some(0));
+    assert_eq!(next(&scene, "000000bb"), Some(spare + 1));
+}
+
+#[test]
+fn a_token_whose_method_does_not_count_lets_nobody_in() {
+    let scene = with_four();
+    scene.change(|record| record.methods = vec![Method::App]);
+    let login = scene.types(&[shown(0), shown(1), EARLIER.1]);
+    assert_eq!(login.outcome, LoginOutcome::Accepted);
+    assert_eq!(login.events, ["1004", "2101", "2101", "2001"]);
+    assert_eq!(next(&scene, "000000aa"), Some(0));
+}
+
+#[test]
+fn before_the_first_counter_no_code_was_used() {
+    let scene = with_token(3);
+    let login = scene.types(&[shown(u64::MAX), shown(u64::MAX - 6), shown(3)]);
+    assert_eq!(login.outcome, LoginOutcome::Accepted);
+    assert_eq!(login.events, ["1004", "2101", "2101", "2001"]);
 }
