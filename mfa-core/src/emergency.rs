@@ -58,7 +58,7 @@ pub enum Mark {
     Unmarked(String),
     /// It let somebody in before.
     UsedBefore,
-    /// Another one was made meanwhile.
+    /// Another one was made meanwhile, or the file is gone, or names others now.
     Replaced,
     /// Another login holds the file for so long: it may just be marking it.
     Busy,
@@ -81,11 +81,21 @@ impl fmt::Display for Obstacle {
     }
 }
 
-/// Marks a code as used, as the file is now: another login may have been quicker. All else in the file stays, to the
-/// letter.
-pub fn use_up(path: &Path, owner: Owner, code: (&str, &str), unix_seconds: u64) -> Mark {
-    match try_to_use_up(path, owner, code, unix_seconds) {
+/// Marks a code as used, as the file is now: another login may have been quicker, and root may have changed it while the
+/// code was typed. `still`: whether it lets in by what it says. All else in the file stays, to the letter.
+pub fn use_up(
+    path: &Path,
+    owner: Owner,
+    code: (&str, &str),
+    still: &dyn Fn(&EmergencyFile) -> bool,
+    unix_seconds: u64,
+) -> Mark {
+    match try_to_use_up(path, owner, code, still, unix_seconds) {
         Ok(mark) => mark,
+        // It was there when this login began: who removes it takes the code back.
+        Err(Obstacle::Block(BlockError::File(error))) if error.problem == Problem::Missing => {
+            Mark::Replaced
+        }
         Err(Obstacle::Block(BlockError::Busy { .. })) => Mark::Busy,
         Err(obstacle) => Mark::Unmarked(obstacle.to_string()),
     }
@@ -95,12 +105,13 @@ fn try_to_use_up(
     path: &Path,
     owner: Owner,
     code: (&str, &str),
+    still: &dyn Fn(&EmergencyFile) -> bool,
     unix_seconds: u64,
 ) -> Result<Mark, Obstacle> {
     let (folder, name) = secure_file::folder_of(path, owner).map_err(Obstacle::File)?;
     let held = folder.hold(&name, PATIENCE).map_err(Obstacle::Block)?;
     let file = parse(path, held.bytes()).map_err(Obstacle::Content)?;
-    if file.code() != Some(code) {
+    if file.code() != Some(code) || !still(&file) {
         return Ok(Mark::Replaced);
     }
     if file.used.is_some() {
@@ -152,7 +163,7 @@ mod tests {
         let hash = SALT.repeat(2);
         let (folder, path) = place(&file(&hash));
         let owner = Owner::effective_user();
-        let use_up = || use_up(&path, owner, (SALT, &hash), 1_795_168_800);
+        let use_up = || use_up(&path, owner, (SALT, &hash), &|_| true, 1_795_168_800);
         assert_eq!(use_up(), Mark::Used);
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(
@@ -173,7 +184,7 @@ mod tests {
             let owner = Owner::effective_user();
             let marks = std::thread::scope(|scope| {
                 let threads: Vec<_> = (0..8)
-                    .map(|_| scope.spawn(|| use_up(&path, owner, (SALT, &hash), 0)))
+                    .map(|_| scope.spawn(|| use_up(&path, owner, (SALT, &hash), &|_| true, 0)))
                     .collect();
                 threads
                     .into_iter()
@@ -191,13 +202,29 @@ mod tests {
         let hash = SALT.repeat(2);
         let (folder, path) = place(&file(&"11".repeat(32)));
         let owner = Owner::effective_user();
-        let use_up = || use_up(&path, owner, (SALT, &hash), 0);
+        let use_up = || use_up(&path, owner, (SALT, &hash), &|_| true, 0);
         assert_eq!(use_up(), Mark::Replaced);
         std::fs::write(&path, "nonsense").unwrap();
         assert!(matches!(use_up(), Mark::Unmarked(why) if why.contains("emergency.toml:1:")));
         std::fs::remove_file(&path).unwrap();
-        assert!(matches!(use_up(), Mark::Unmarked(why) if why.contains("does not exist")));
+        assert_eq!(use_up(), Mark::Replaced);
         drop(folder);
+    }
+
+    #[test]
+    fn whom_the_file_names_no_more_it_does_not_let_in() {
+        let hash = SALT.repeat(2);
+        let (_folder, path) = place(&file(&hash));
+        let owner = Owner::effective_user();
+        let names = |name: &'static str| {
+            move |file: &EmergencyFile| file.users.iter().any(|user| user == name)
+        };
+        let before = std::fs::read(&path).unwrap();
+        let mark = use_up(&path, owner, (SALT, &hash), &names("alice"), 0);
+        assert_eq!(mark, Mark::Replaced);
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        let mark = use_up(&path, owner, (SALT, &hash), &names("root"), 0);
+        assert_eq!(mark, Mark::Used);
     }
 
     #[test]

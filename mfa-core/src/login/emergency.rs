@@ -124,7 +124,13 @@ impl<'a> BreakGlass<'a> {
             Ok(true) if !self.file.lets_in(request) => Judgement::Refused("not_named"),
             // As it was read for this login: who can't be asked again must not make it good.
             Ok(true) if self.file.used.is_some() => Judgement::Refused("used"),
-            Ok(true) => match emergency::use_up(self.path, self.owner, kept, now) {
+            Ok(true) => match emergency::use_up(
+                self.path,
+                self.owner,
+                kept,
+                &|file| file.is_asked_at(request) && file.lets_in(request),
+                now,
+            ) {
                 Mark::Used => Judgement::Accepted("marked as used".to_owned()),
                 Mark::Unmarked(why) => {
                     let mut detail = "not marked as used, so it stays good: ".to_owned();

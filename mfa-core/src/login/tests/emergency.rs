@@ -223,6 +223,28 @@ fn a_code_that_is_replaced_while_the_prompt_is_open_is_good_no_more() {
 }
 
 #[test]
+fn what_is_taken_out_of_the_file_while_the_prompt_is_open_counts() {
+    type Change = fn(&Console);
+    let changes: [Change; 4] = [
+        |console| fs::remove_file(console.path()).unwrap(),
+        |console| console.write(&console.text().replace("[\"root\"]", "[\"daemon\"]")),
+        |console| console.write(&console.text().replace("[\"tty1\"]", "[\"tty2\"]")),
+        |console| console.write(&console.text().replace("[\"login\"]", "[]")),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let console = Console::new();
+        let code = console.code;
+        let changed: Answer<'_> = Box::new(|| {
+            change(&console);
+            Ok(code)
+        });
+        let login = console.play(vec![changed, says(code), says(code)]);
+        assert_eq!(login.outcome, LoginOutcome::Unavailable, "case {number}");
+        assert_eq!(login.events[1..], ["2112 replaced"; 3], "case {number}");
+    }
+}
+
+#[test]
 fn a_wrong_file_asks_nobody() {
     let console = Console::new();
     console.write("version = 1\nusers = [\n");

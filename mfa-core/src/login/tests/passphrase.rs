@@ -322,6 +322,52 @@ fn who_hangs_up_after_a_wish_was_told_of_once_and_everybody_costs_one_notice_a_w
 }
 
 #[test]
+fn each_wrong_passphrase_is_told_of_and_each_at_a_change_too() {
+    let mut scene = with_passphrase();
+    scene.config = Config::parse(
+        b"version = 1\n[courier.smtp]\nhost = \"h\"\nfrom = \"a@b\"\n[passphrase]\nmemory = 7168\npasses = 1",
+    )
+    .unwrap();
+    scene.change(|record| {
+        record.email = Some(crate::record::EmailAddress::parse("alice@example.com").unwrap());
+    });
+    let told = || {
+        let spooled = scene.post.spooled.take();
+        let told = spooled.into_iter().filter(|(_, is_wanted)| *is_wanted);
+        told.map(|(document, _)| document.event).collect::<Vec<_>>()
+    };
+    let login = scene.types(&[WRONG, "000000"].repeat(3));
+    assert_eq!(login.outcome, LoginOutcome::Refused);
+    assert_eq!(told(), ["bad_passphrase"; 3]);
+    let changed = change(&scene, answers(&[WRONG]), vec![]);
+    assert_eq!(changed.outcome, ChangeOutcome::Refused);
+    assert_eq!(told(), ["bad_passphrase"]);
+}
+
+#[test]
+fn where_a_code_is_sent_at_once_everybody_costs_one_hash_before_it() {
+    type Change = fn(&mut Scene);
+    let cases: [Change; 4] = [
+        |_| {},
+        |scene| *scene.shelf.record.borrow_mut() = None,
+        |scene| scene.change(|record| record.suspended = "left".into()),
+        |scene| scene.change(|record| record.passphrase = None),
+    ];
+    for (number, change) in cases.into_iter().enumerate() {
+        for typed in [RIGHT, WRONG] {
+            let mut scene = with_passphrase();
+            let text = "version = 1\n[prompt]\nfirst = \"send\"\n[courier.smtp]\nhost = \"h\"\nfrom = \"a@b\"\n\
+                        [passphrase]\nmemory = 7168\npasses = 1";
+            scene.config = Config::parse(text.as_bytes()).unwrap();
+            change(&mut scene);
+            let hangs_up: Answer<'_> = Box::new(|| Err(PromptError::Failed));
+            let (_, hashes) = hashes(|| scene.play(vec![says(typed), hangs_up]));
+            assert_eq!(hashes, 1, "case {number}, {typed}");
+        }
+    }
+}
+
+#[test]
 fn the_password_as_a_passphrase_ends_the_login_and_is_not_charged() {
     let scene = with_passphrase();
     let login = scene.types(&["correct horse"]);
