@@ -23,10 +23,25 @@ const MAX_WORDS: u64 = 64 * 1024 * 1024;
 
 /// Judges the passphrase on standard input; gives the exit code.
 pub(crate) fn run(config: &Path) -> u8 {
-    let report = match prepare(config).and_then(|(config, words)| {
+    let report = answer(prepare(config).and_then(|(config, words)| {
         let question = read(&mut std::io::stdin().lock())?;
         judge(&config, words, &question)
-    }) {
+    }));
+    let mut line = std::io::stdout();
+    // Who asked is gone where this fails, and takes nothing without an answer.
+    let _ = line
+        .write_all(report.line().as_bytes())
+        .and_then(|()| line.flush());
+    report.exit_code()
+}
+
+/// The same for a question and a list that are at hand.
+pub(crate) fn run_on(config: &Config, words: impl Read, mut question: &[u8]) -> Report {
+    answer(read(&mut question).and_then(|question| judge(config, Some(words), &question)))
+}
+
+fn answer(judged: Result<Vec<Refusal>, Failure>) -> Report {
+    match judged {
         Ok(refusals) if refusals.is_empty() => Report {
             channel: None,
             result: Ok("fit".to_owned()),
@@ -36,13 +51,7 @@ pub(crate) fn run(config: &Path) -> u8 {
             Failure::refused(Class::Unfit, policy::in_a_line(&refusals)),
         ),
         Err(failure) => Report::failure(None, failure),
-    };
-    let mut line = std::io::stdout();
-    // Who asked is gone where this fails, and takes nothing without an answer.
-    let _ = line
-        .write_all(report.line().as_bytes())
-        .and_then(|()| line.flush());
-    report.exit_code()
+    }
 }
 
 /// Reads the configuration, opens the list of refused words, and gives everything up, before anything is read from
@@ -104,7 +113,7 @@ fn read(input: &mut dyn Read) -> Result<Question, Failure> {
 
 fn judge(
     config: &Config,
-    words: Option<File>,
+    words: Option<impl Read>,
     question: &Question,
 ) -> Result<Vec<Refusal>, Failure> {
     let rules = &config.passphrase;
@@ -160,7 +169,7 @@ mod tests {
         let text = format!("version = 1\n[passphrase]\n{rules}");
         let config = Config::parse(text.as_bytes()).unwrap();
         let question = read(&mut format!("{candidate}\nalice\nbastion-1\n").as_bytes()).unwrap();
-        let mut findings = judge(&config, None, &question).unwrap();
+        let mut findings = judge(&config, None::<File>, &question).unwrap();
         if is_listed(&question.candidate, words.as_bytes()).unwrap() {
             findings.push(Refusal::RefusedWord);
         }

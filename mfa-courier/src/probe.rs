@@ -7,7 +7,7 @@ use mfa_core::config::Config;
 use mfa_core::courier::{Document, NoticeName};
 
 use crate::progress::Progress;
-use crate::{digest, send};
+use crate::{digest, passphrase, send};
 
 /// Reads a document as it comes on standard input.
 ///
@@ -32,4 +32,12 @@ pub fn digest(failures: Vec<Document>) -> Vec<Document> {
         .into_iter()
         .map(|failure| (NoticeName::of(&failure), failure));
     digest::compose(named.collect()).map_or(Vec::new(), |digest| digest::part(&digest))
+}
+
+/// Judges a new passphrase, as it is asked about on standard input, with a list of refused words; the line of answer, and the
+/// exit code.
+#[must_use]
+pub fn judge(config: &Config, words: &[u8], question: &[u8]) -> (String, u8) {
+    let report = passphrase::run_on(config, words, question);
+    (report.line(), report.exit_code())
 }

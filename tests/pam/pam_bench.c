@@ -4,7 +4,8 @@
  * drained.
  *
  *   pam_bench CONFDIR                            commands from standard input, one answer line each:
- *       login SERVICE USER CODE [SAVED FILE]     before the clock starts, SAVED is written over FILE, in place
+ *       login SERVICE USER CODE [SAVED FILE]     before the clock starts, SAVED is written over FILE, in place; a CODE of
+ *                                                two words with a comma between them: the first answers the first prompt
  *                                                -> RESULT A B C   A: nanoseconds of pam_authenticate alone; B: of the
  *                                                   whole login, pam_start_confdir to pam_end; C: of A, how long this
  *                                                   process was on a CPU
@@ -51,6 +52,8 @@ extern int pam_start_confdir(const char *, const char *, const struct pam_conv *
 enum { SLOT = 2048 };
 
 static const char *code;
+/* What the next prompt is answered with, where that is not the code. */
+static const char *before_code;
 /* When prompts came, for `prompt`; and how many were answered with Enter. */
 static long long prompted[3];
 static int prompts, hangs_up, pause_ms;
@@ -90,7 +93,8 @@ static int converse(int count, const struct pam_message **messages, struct pam_r
 		return PAM_BUF_ERR;
 	for (int i = 0; i < count; i++)
 		if (messages[i]->msg_style == PAM_PROMPT_ECHO_OFF || messages[i]->msg_style == PAM_PROMPT_ECHO_ON)
-			replies[i].resp = strdup(code);
+			replies[i].resp = strdup(before_code == NULL ? code : before_code);
+	before_code = NULL;
 	*responses = replies;
 	return PAM_SUCCESS;
 }
@@ -137,9 +141,14 @@ static void mark(int is_marked, const char *path)
 		die(path);
 }
 
-static void login(const char *confdir, const char *service, const char *user, const char *answer, int is_marked)
+static void login(const char *confdir, const char *service, const char *user, char *answer, int is_marked)
 {
-	code = answer;
+	char *comma = strchr(answer, ',');
+	code = comma == NULL ? answer : comma + 1;
+	if (comma != NULL) {
+		*comma = '\0';
+		before_code = answer;
+	}
 	mark(is_marked, "/bench/began");
 	long long first = now();
 	pam_handle_t *handle = start(confdir, service, user);
@@ -152,6 +161,7 @@ static void login(const char *confdir, const char *service, const char *user, co
 	pam_end(handle, result);
 	long long last = now();
 	mark(is_marked, "/bench/ended");
+	before_code = NULL;
 	printf("%d %lld %lld %lld\n", result, after - before, last - first, cpu_after - cpu_before);
 }
 

@@ -108,11 +108,12 @@ fn what_fuzzing_has_found_holds_for_the_module_as_it_ships() {
 
         let answered = String::from_utf8_lossy(&replayed.stdout).into_owned();
         // Success, a refusal, something unusable, no answer, and who is let by: inputs that all fail early show nothing.
-        for code in ["0", "7", "9", "19", "25"] {
-            let line = answered
-                .lines()
-                .find(|line| line.starts_with(&format!("authenticate {code} ")));
-            assert!(line.is_some(), "no answer {code} in\n{answered}");
+        let expected = [0, 7, 9, 19, 25].map(|code| format!("authenticate {code} "));
+        // A passphrase that was changed, a refusal, one that was not taken, and nobody who is asked for one.
+        let of_changes = [0, 7, 20, 25].map(|code| format!("chauthtok {code} "));
+        for beginning in expected.iter().chain(&of_changes) {
+            let is_there = answered.lines().any(|line| line.starts_with(beginning));
+            assert!(is_there, "no {beginning}in\n{answered}");
         }
         let calls: u64 = answered
             .lines()

@@ -126,7 +126,7 @@ impl Login<'_, '_> {
                 Ok(_) => "the two are not the same; type one twice".to_owned(),
                 Err(none) => passphrase_policy::unusable(none, &self.setting.config.passphrase),
             };
-            let refusal: String = refusal.chars().take(MAX_WHY).collect();
+            let refusal: String = refusal.chars().take(MAX_WHY).map(shown).collect();
             why = format!("Not taken: {refusal}.\n");
         }
         self.ports.prompt.tell(why.trim_end());
@@ -263,4 +263,9 @@ fn unanswered(outcome: LoginOutcome) -> ChangeOutcome {
         | LoginOutcome::Refused
         | LoginOutcome::Unavailable => ChangeOutcome::Refused,
     }
+}
+
+/// A character of what the courier says, on somebody's terminal: it has no privileges, and is to steer none.
+fn shown(c: char) -> char {
+    if (' '..='~').contains(&c) { c } else { '?' }
 }

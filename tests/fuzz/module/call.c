@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <security/pam_appl.h>
 #include <security/pam_ext.h>
+#include <security/pam_modules.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -39,6 +40,8 @@ static void check_line(const char *line)
 			wrong("a line with byte %02x: %s", (unsigned char)*at, line);
 	if (strstr(line, "id=MFA-9001") != NULL)
 		wrong("a panic: %s", line);
+	if (strstr(line, "passphrase of ") != NULL)
+		wrong("a passphrase: %s", line);
 }
 
 void pam_syslog(const pam_handle_t *handle, int priority, const char *format, ...)
@@ -136,8 +139,8 @@ static void check_result(int result)
 			check_success();
 		else if (now.must_succeed)
 			wrong("%s was not let in with a right code: %d", now.user, result);
-		is_expected = result == PAM_SUCCESS || result == PAM_AUTH_ERR || result == PAM_CONV_ERR ||
-			      result == PAM_AUTHINFO_UNAVAIL || (result == PAM_IGNORE && may_be_skipped);
+		is_expected = result == PAM_SUCCESS || result == PAM_AUTH_ERR || result == PAM_CONV_ERR || result == PAM_AUTHINFO_UNAVAIL ||
+			      (result == PAM_IGNORE && may_be_skipped && !now.asks_passphrase);
 		break;
 	case ACCT_MGMT:
 		is_expected = (result == PAM_SUCCESS && is_approved) || result == PAM_PERM_DENIED || result == PAM_AUTHINFO_UNAVAIL ||
@@ -146,12 +149,21 @@ static void check_result(int result)
 	case SETCRED:
 	case OPEN_SESSION:
 	case CLOSE_SESSION: is_expected = result == PAM_SUCCESS; break;
-	case CHAUTHTOK: is_expected = result == PAM_IGNORE; break;
+	case CHAUTHTOK:
+		if (now.asks_passphrase && now.is_update)
+			check_change(result);
+		is_expected = !now.asks_passphrase ? result == PAM_IGNORE
+			      : !now.is_update     ? result == PAM_SUCCESS || result == PAM_TRY_AGAIN
+						   : result == PAM_SUCCESS || result == PAM_AUTH_ERR || result == PAM_CONV_ERR ||
+							     result == PAM_AUTHTOK_ERR || result == PAM_AUTHTOK_LOCK_BUSY;
+		break;
 	case HOOKS: break;
 	}
 	if (!is_expected)
 		wrong("%s: result %d", now.user, result);
-	harness_counts[now.hook][result & 31]++;
+	/* Whether a change could be begun says little. */
+	if (now.hook != CHAUTHTOK || now.is_update || !now.asks_passphrase)
+		harness_counts[now.hook][result & 31]++;
 }
 
 /* Called by libpam, through shim.c. */
@@ -164,6 +176,8 @@ int harness_hook(int hook, pam_handle_t *handle, int flags)
 	now.prompts = 0;
 	now.must_succeed = false;
 	now.answer_length = 0;
+	now.is_update = (flags & PAM_UPDATE_AUTHTOK) != 0;
+	memset(now.typed, 0, sizeof now.typed);
 	pam_get_item(handle, PAM_USER, &user);
 	snprintf(now.user, sizeof now.user, "%s", user == NULL ? "" : (const char *)user);
 	bool has_name = user != NULL;

@@ -23,7 +23,7 @@ enum { SPAWN = 16, WAITPID = 27 };
 
 static struct courier {
 	int socket;
-	bool is_killed, is_reaped;
+	bool is_killed, is_reaped, is_judge;
 	char document[MAX_DOCUMENT + 2];
 	size_t length;
 } couriers[MAX_COURIERS];
@@ -64,18 +64,19 @@ int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *
 		real = must(dlsym(RTLD_NEXT, "posix_spawn"));
 	if (!is_inside)
 		return real(pid, path, actions, attributes, argv, envp);
+	bool is_judge = now.hook == CHAUTHTOK && argv[1] != NULL && strcmp(argv[1], "passphrase") == 0;
 	/* What it was to be told is told to nobody. */
-	codes_are_known = false;
+	codes_are_known &= is_judge;
 	if (libc_fails(SPAWN))
 		return errno;
 	if (envp[0] != NULL)
 		wrong("the courier was started with an environment: %s", envp[0]);
-	if (argv[1] == NULL || strcmp(argv[1], "send") != 0 || argv[4] != NULL)
+	if (argv[1] == NULL || (strcmp(argv[1], "send") != 0 && !is_judge) || argv[4] != NULL)
 		wrong("the courier was started with other arguments");
 	if (started == MAX_COURIERS)
 		wrong("%zu couriers in one call", started + 1);
 	struct courier *courier = &couriers[started];
-	*courier = (struct courier){.socket = dup(handed_over)};
+	*courier = (struct courier){.socket = dup(handed_over), .is_judge = is_judge};
 	if (courier->socket < 0)
 		return errno;
 	if (mood == COURIER_ANSWERS && plain_send(courier->socket, answer, answer_length) < 0)
@@ -84,7 +85,7 @@ int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *
 		plain_close(courier->socket);
 		courier->socket = -1;
 	}
-	codes_are_known = true;
+	codes_are_known |= !is_judge;
 	*pid = FIRST_PID + (pid_t)started++;
 	return 0;
 }
@@ -148,7 +149,11 @@ void courier_hears(const void *data, size_t length)
 		return;
 	if (length > MAX_DOCUMENT)
 		wrong("a document of %zu bytes", length);
-	if (memchr(data, '\n', length) != (const char *)data + length - 1)
+	if (courier->is_judge) {
+		size_t typed = strlen(now.typed[1]);
+		if (typed == 0 || length <= typed || memcmp(data, now.typed[1], typed) != 0 || ((const char *)data)[typed] != '\n')
+			wrong("another passphrase is asked about than the one that was typed");
+	} else if (memchr(data, '\n', length) != (const char *)data + length - 1)
 		wrong("a document that is not one line: %.*s", (int)length, (const char *)data);
 	memcpy(courier->document, data, length);
 	courier->document[courier->length = length] = '\0';
@@ -159,6 +164,8 @@ const char *courier_code(void)
 	for (size_t i = 0; i < started; i++) {
 		struct courier *courier = &couriers[i];
 		const char *code = strstr(courier->document, "\"code\":\"");
+		if (courier->is_judge)
+			continue;
 		bool is_nothing = strstr(courier->document, "\"kind\":\"nothing\"") != NULL;
 		if (code != NULL && is_nothing)
 			wrong("a code for nobody: %s", courier->document);
@@ -169,6 +176,14 @@ const char *courier_code(void)
 			snprintf(newest_code, sizeof newest_code, "%.6s", code + 8);
 	}
 	return newest_code;
+}
+
+bool courier_takes(const char *passphrase)
+{
+	const struct courier *courier = started == 0 ? NULL : &couriers[started - 1];
+	size_t length = strlen(passphrase);
+	return courier != NULL && courier->is_judge && mood == COURIER_ANSWERS && strncmp(answer, "accepted ", 9) == 0 &&
+	       strncmp(courier->document, passphrase, length) == 0 && courier->document[length] == '\n';
 }
 
 void courier_must_be_gone(void)

@@ -4,14 +4,16 @@
  *
  * What must hold:
  * - Nobody is let in without a code that is right at that moment, and by one step of an app never twice; whom nothing stands
- *   in the way of is let in.
+ *   in the way of is let in. With the argument passphrase nobody without the right one either, and nobody is skipped.
+ * - A passphrase is changed by who knows the present one, to what was typed twice and the courier took, and by nobody else.
  * - A hook answers success, a refusal, a failed conversation or that something is unusable, and nothing else: PAM_IGNORE only
  *   where somebody may be skipped, PAM_ABORT never.
- * - Lines are one line of printable ASCII, of at most 900 bytes; prompts are the three that there are.
+ * - Lines are one line of printable ASCII, of at most 900 bytes, without a passphrase; prompts are those that there are.
  * - Descriptors, signals, uids and children are as they were before each call.
  *
  * The bytes of an input, one after the other; a text is its length and one more (0: absent), then as many bytes.
- *   configuration (an index), flags (1 nullok, 2 audit, 4 debug, 8 calls fail, 16 and 32 what couriers do, 64 variables)
+ *   configuration (an index), flags (1 nullok, 2 audit, 4 debug, 8 calls fail, 16 and 32 what couriers do, 64 variables, 128
+ *   passphrase)
  *   text: an argument of the module's · with flag 8: how many calls fail, then for each which, its number, and how (libc.c)
  *   texts: what couriers answer, PAM_USER, PAM_RHOST, PAM_TTY, PAM_RUSER, PAM_SERVICE, PAM_AUTHTOK
  *   with flag 64 three texts: MFA_LOGIN, MFA_LOGIN_SEQ, MFA_LOGIN_METHOD
@@ -109,6 +111,44 @@ static void map_state(struct person *person)
 	close(fd);
 }
 
+static void read_record(struct person *person)
+{
+	char path[512];
+	snprintf(path, sizeof path, "%s/lib/users/%s.toml", harness_folder, person->name);
+	FILE *file = fopen(path, "rbe");
+	if (file == NULL)
+		return;
+	person->record = must(malloc(BLOCK));
+	person->record_length = fread(person->record, 1, BLOCK, file);
+	if (person->record_length == BLOCK)
+		abort();
+	fclose(file);
+}
+
+/* Whether a name in the store's folder is a record's. */
+static bool is_record(const char *name)
+{
+	for (size_t i = 0; i < PEOPLE; i++) {
+		size_t length = strlen(people[i].name);
+		if (people[i].record != NULL && strncmp(name, people[i].name, length) == 0 && strcmp(name + length, ".toml") == 0)
+			return true;
+	}
+	return false;
+}
+
+static void put_records_back(void)
+{
+	char path[512];
+	for (size_t i = 0; i < PEOPLE; i++) {
+		if (people[i].record == NULL)
+			continue;
+		snprintf(path, sizeof path, "%s/lib/users/%s.toml", harness_folder, people[i].name);
+		FILE *file = fopen(path, "wbe");
+		if (file == NULL || fwrite(people[i].record, 1, people[i].record_length, file) != people[i].record_length || fclose(file) != 0)
+			abort();
+	}
+}
+
 static void remove_new_files(const char *name)
 {
 	char path[512];
@@ -118,7 +158,7 @@ static void remove_new_files(const char *name)
 		abort();
 	for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
 		const struct person *person = person_of(entry->d_name);
-		bool was_there = person != NULL && person->state != NULL;
+		bool was_there = (person != NULL && person->state != NULL) || is_record(entry->d_name);
 		if (!was_there && strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
 		    unlinkat(dirfd(folder), entry->d_name, 0) != 0)
 			wrong("%s/%s can't be removed", path, entry->d_name);
@@ -138,6 +178,11 @@ static void put_back(void)
 		remove_new_files("spool/new");
 		remove_new_files("spool/tmp");
 	}
+	if (has_made_records) {
+		put_records_back();
+		remove_new_files("lib/users");
+	}
+	reset_passphrases();
 }
 
 #ifdef MODULE_IS_LINKED
@@ -181,8 +226,11 @@ static void begin(void)
 	if ((libfuzzers.sa_flags & SA_SIGINFO) != 0)
 		sigaction(SIGALRM, &own, NULL);
 #endif
-	for (size_t i = 0; i < PEOPLE; i++)
+	for (size_t i = 0; i < PEOPLE; i++) {
 		map_state(&people[i]);
+		read_record(&people[i]);
+	}
+	reset_passphrases();
 	/* Kept open, so that libpam does not load it anew for each input. */
 	char path[512];
 	snprintf(path, sizeof path, "%s/pam_mfa.so", harness_folder);
@@ -220,7 +268,7 @@ static void no_delay(int result, unsigned microseconds, void *data)
 int harness_one(const uint8_t *bytes, size_t size)
 {
 	/* plain first: the others differ in what can be delivered, in who is skipped, and in what is wrong with them. */
-	static const char *const configs[] = {"plain", "deliver", "first", "skip", "broken", "missing", "key", "id"};
+	static const char *const configs[] = {"plain", "deliver", "first", "skip", "broken", "missing", "key", "id", "dear"};
 	static int (*const calls[])(pam_handle_t *, int) = {pam_authenticate, pam_acct_mgmt, pam_setcred, pam_open_session,
 							    pam_close_session, pam_chauthtok};
 	static const struct pam_conv conversation = {converse, NULL};
@@ -240,9 +288,13 @@ int harness_one(const uint8_t *bytes, size_t size)
 		now.arguments[now.argument_count++] = "audit";
 	if (flags & 4)
 		now.arguments[now.argument_count++] = "debug";
+	if (flags & 128)
+		now.arguments[now.argument_count++] = "passphrase";
+	now.asks_passphrase = (flags & 128) != 0;
 	odd = take_text(&now.input, NULL);
 	if (odd != NULL) {
 		now.may_skip |= strcmp(odd, "nullok") == 0;
+		now.asks_passphrase |= strcmp(odd, "passphrase") == 0;
 		if (strncmp(odd, "conf=", 5) == 0 && odd[5] != '\0')
 			now.config = 5;
 		now.arguments[now.argument_count++] = odd;

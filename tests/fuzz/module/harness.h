@@ -39,6 +39,8 @@ extern struct timespec boot_clock;
 extern size_t failures_met;
 /* Names of files were made below the store or in the spool. */
 extern bool has_made_files;
+/* A record was replaced, or was to be. */
+extern bool has_made_records;
 /* The real functions. */
 void libc_find(void);
 int plain_close(int fd);
@@ -54,6 +56,8 @@ const char *courier_code(void);
 extern bool codes_are_known;
 /* None may be left when a call is over. */
 void courier_must_be_gone(void);
+/* Whether the newest one was asked about this new passphrase, and took it. */
+bool courier_takes(const char *passphrase);
 
 /* totp.c: codes as RFC 6238 has them, computed without the product. */
 void totp(const char *secret, size_t length, uint64_t step, unsigned digits, char code[9]);
@@ -67,6 +71,8 @@ extern hook_function *harness_module[HOOKS];
 /* How often each hook answered what. */
 extern unsigned long harness_counts[HOOKS][32];
 
+/* Room for a passphrase, and more than that. */
+enum { MAX_PASSPHRASE = 1100 };
 /* The people of the store (host.rs). */
 enum standing { FINE, REFUSED, NO_APP, NO_RECORD, BROKEN_STATE };
 struct person {
@@ -76,6 +82,13 @@ struct person {
 	uint64_t last_step;
 	uint8_t *state;
 	uint8_t *as_it_was;
+	/* The record's file. */
+	char *record;
+	size_t record_length;
+	/* The passphrase; "": none. */
+	char passphrase[MAX_PASSPHRASE];
+	/* A change of it failed half-way: it may be either. */
+	bool is_in_between;
 };
 enum { PEOPLE = 10 };
 extern struct person people[PEOPLE];
@@ -95,6 +108,9 @@ extern struct now {
 	/* The last answer, as far as it could be a code. */
 	char answer[65];
 	size_t answer_length;
+	/* What was last typed as the passphrase, as the new one, and as the new one again. */
+	bool asks_passphrase, is_update;
+	char typed[3][MAX_PASSPHRASE];
 	bool must_succeed;
 	size_t failure_count;
 	char user[300];
@@ -108,5 +124,9 @@ int harness_one(const uint8_t *bytes, size_t size);
 int converse(int count, const struct pam_message **messages, struct pam_response **responses, void *data);
 /* Somebody was let in: whether with a code that was right. */
 void check_success(void);
+/* A passphrase was changed, or was not: whether it may have been. */
+void check_change(int result);
+/* Everybody has the first one again. */
+void reset_passphrases(void);
 
 #endif

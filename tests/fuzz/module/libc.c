@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -22,12 +23,12 @@
 enum call {
 	OPENAT, OPEN, READ, PREAD, PWRITE, WRITE, FDATASYNC, FSYNC, FSTAT, FSTATAT, FLOCK, FCNTL, GETPWNAM, SOCKETPAIR, SEND,
 	RECV, SPAWN, RANDOM, CLOCK, LINKAT, RENAMEAT2, FACCESSAT, FCHOWN, FCHMOD, UNLINKAT, READLINKAT, SIGNALFD, WAITPID, HOSTNAME,
-	FTRUNCATE, MKDIRAT, CALLS
+	FTRUNCATE, MKDIRAT, RENAMEAT, CALLS
 };
 
 struct timespec wall_clock, boot_clock;
 size_t failures_met;
-bool has_made_files;
+bool has_made_files, has_made_records;
 
 static struct failure planned[MAX_FAILURES];
 static size_t plans;
@@ -41,7 +42,7 @@ void libc_begin(const struct failure *failures, size_t count, uint64_t seed)
 	memset(counts, 0, sizeof counts);
 	random_state = seed;
 	failures_met = 0;
-	has_made_files = false;
+	has_made_files = has_made_records = false;
 }
 
 /* No ENOENT: a file that is said not to be there is not there, and what follows from that is no failure. */
@@ -97,6 +98,8 @@ static int (*REAL(clock_gettime))(clockid_t, struct timespec *);
 static int (*REAL(clock_nanosleep))(clockid_t, int, const struct timespec *, struct timespec *);
 static int (*REAL(linkat))(int, const char *, int, const char *, int);
 static int (*REAL(renameat2))(int, const char *, int, const char *, unsigned);
+static int (*REAL(renameat))(int, const char *, int, const char *);
+static int (*REAL(setsockopt))(int, int, int, const void *, socklen_t);
 static int (*REAL(faccessat))(int, const char *, int, int);
 static int (*REAL(fchown))(int, uid_t, gid_t);
 static int (*REAL(fchmod))(int, mode_t);
@@ -113,7 +116,7 @@ void libc_find(void)
 	FIND(fstatat), FIND(flock), FIND(fcntl), FIND(getpwnam_r), FIND(socketpair), FIND(send), FIND(recv), FIND(getrandom);
 	FIND(clock_gettime), FIND(clock_nanosleep), FIND(linkat), FIND(renameat2), FIND(faccessat), FIND(fchown), FIND(fchmod);
 	FIND(unlinkat), FIND(readlinkat), FIND(signalfd), FIND(gethostname), FIND(ftruncate);
-	FIND(close);
+	FIND(renameat), FIND(setsockopt), FIND(close);
 }
 
 int plain_close(int fd)
@@ -154,10 +157,17 @@ static mode_t mode_of(int flags, va_list arguments)
 OPENS(open, OPEN)
 OPENS(open64, OPEN)
 
+/* What a record is called until it takes the place of the one that is there. */
+static bool is_new_record(const char *name)
+{
+	return strncmp(name, "%new-", 5) == 0;
+}
+
 #define OPENS_AT(name)                                                                   \
 	int name(int folder, const char *path, int flags, ...)                               \
 	{                                                                                    \
 		FAIL_AS(OPENAT, -1);                                                         \
+		has_made_records |= is_inside && is_new_record(path);                        \
 		va_list arguments;                                                           \
 		va_start(arguments, flags);                                                  \
 		mode_t mode = mode_of(flags, arguments);                                     \
@@ -249,6 +259,21 @@ int renameat2(int from, const char *path, int to, const char *name, unsigned fla
 	has_made_files |= is_inside;
 	FAIL_AS(RENAMEAT2, -1);
 	return REAL(renameat2)(from, path, to, name, flags);
+}
+
+int renameat(int from, const char *path, int to, const char *name)
+{
+	FAIL_AS(RENAMEAT, -1);
+	return REAL(renameat)(from, path, to, name);
+}
+
+/* What a courier says to a question it has said before: nobody waits for more. */
+int setsockopt(int fd, int level, int option, const void *value, socklen_t length)
+{
+	READY();
+	static const struct timeval at_once = {.tv_usec = 1000};
+	bool is_patience = is_inside && level == SOL_SOCKET && option == SO_RCVTIMEO && length == sizeof at_once;
+	return REAL(setsockopt)(fd, level, option, is_patience ? &at_once : value, length);
 }
 
 /* Accounts: the harness's people, whoever begins with a plus sign, and nobody else. */

@@ -24,6 +24,36 @@ struct person *person_of(const char *name)
 	return NULL;
 }
 
+/* As host.rs makes them. */
+void reset_passphrases(void)
+{
+	for (size_t i = 0; i < PEOPLE; i++) {
+		bool has_none = strcmp(people[i].name, "ivan") == 0 || people[i].standing == NO_RECORD;
+		people[i].is_in_between = false;
+		snprintf(people[i].passphrase, sizeof people[i].passphrase, "%s%s", has_none ? "" : "passphrase of ", has_none ? "" : people[i].name);
+	}
+}
+
+static bool knows_passphrase(const struct person *person)
+{
+	return person->is_in_between || (person->passphrase[0] != '\0' && strcmp(now.typed[0], person->passphrase) == 0);
+}
+
+void check_change(int result)
+{
+	struct person *person = person_of(now.user);
+	bool may_change = person != NULL && (person->standing == FINE || person->standing == NO_APP) && knows_passphrase(person) &&
+			  strcmp(now.typed[1], now.typed[2]) == 0 && strlen(now.typed[1]) >= 8;
+	if (result == PAM_SUCCESS) {
+		if (!may_change || !has_made_records || !courier_takes(now.typed[1]))
+			wrong("the passphrase of %s was changed", now.user);
+		snprintf(person->passphrase, sizeof person->passphrase, "%s", now.typed[1]);
+		person->is_in_between = false;
+	} else if (may_change && has_made_records)
+		/* A call failed after the record was replaced, or before. */
+		person->is_in_between = true;
+}
+
 /* ---- codes ---------------------------------------------------------------------------------------------------- */
 
 static void code_of(const char *name, int64_t steps_from_now, char code[9])
@@ -50,8 +80,13 @@ void check_success(void)
 	char digits[65], code[9];
 	if (now.prompts == 0)
 		wrong("let in without a question");
-	if (person == NULL || person->standing != FINE)
+	bool is_by_rule = now.asks_passphrase && now.may_skip && person != NULL && person->standing == NO_APP;
+	if (person == NULL || (person->standing != FINE && !is_by_rule))
 		wrong("%s was let in", now.user);
+	if (now.asks_passphrase && !knows_passphrase(person))
+		wrong("%s was let in without the passphrase", now.user);
+	if (is_by_rule)
+		return;
 	digits_of_answer(digits);
 	uint64_t step = (uint64_t)(wall_clock.tv_sec / 30), used = 0;
 	for (int64_t by = -1; by <= 1; by++) {
@@ -68,8 +103,36 @@ void check_success(void)
 
 /* ---- the person ------------------------------------------------------------------------------------------------ */
 
+/* Which of the three answers a question is for: the passphrase, the new one, the new one again; else none. */
+static int asks_for(const char *text)
+{
+	static const char *const in_change[] = {"Current passphrase: ", "New passphrase: ", "New passphrase again: "};
+	if (!now.asks_passphrase)
+		return -1;
+	if (now.hook == AUTHENTICATE)
+		return strcmp(text, "Passphrase: ") == 0 ? 0 : -1;
+	if (now.hook != CHAUTHTOK)
+		return -1;
+	/* What was wrong with the last one stands in front, in a line of its own. */
+	const char *end = strchr(text, '\n');
+	if (end != NULL && strncmp(text, "Not taken: ", 11) == 0)
+		text = end + 1;
+	for (int i = 0; i < 3; i++)
+		if (strcmp(text, in_change[i]) == 0)
+			return i;
+	return -1;
+}
+
 static void check_prompt(const struct pam_message *message)
 {
+	bool has_said_why = now.hook == CHAUTHTOK && message->msg_style == PAM_ERROR_MSG && strncmp(message->msg, "Not taken: ", 11) == 0;
+	for (const char *at = message->msg; *at != '\0'; at++)
+		if ((*at < ' ' || *at > '~') && *at != '\n')
+			wrong("a message with byte %02x: %s", (unsigned char)*at, message->msg);
+	if (strlen(message->msg) >= PAM_MAX_MSG_SIZE)
+		wrong("a message of %zu bytes", strlen(message->msg));
+	if (has_said_why || (message->msg_style == PAM_PROMPT_ECHO_OFF && asks_for(message->msg) >= 0))
+		return;
 	bool asks_for_name = now.user[0] == '\0' && now.prompts == 0;
 	if (asks_for_name && message->msg_style == PAM_PROMPT_ECHO_ON)
 		return;
@@ -98,7 +161,7 @@ static char *next_answer(int *result, bool *has_array)
 	const char *sent;
 	uint8_t byte;
 	for (int deeds = 0; deeds < 8; deeds++) {
-		switch (take_byte(&now.input) % 18) {
+		switch (take_byte(&now.input) % 21) {
 		case 0: text = take_text(&now.input, &length); return text;
 		case 1: code_of(now.user, 0, code); return text_of(code);
 		case 2: code_of(now.user, -1, code); return text_of(code);
@@ -130,9 +193,34 @@ static char *next_answer(int *result, bool *has_array)
 		case 15: boot_clock.tv_sec += 60 * (time_t)take_byte(&now.input); break;
 		case 16: return text_of("\b\n\r\177INCORRECT");
 		case 17: return text_of(now.password == NULL ? "" : now.password);
+		case 18: return text_of(person_of(now.user) == NULL ? "passphrase of nobody" : person_of(now.user)->passphrase);
+		case 19: return text_of("another passphrase");
+		case 20: return text_of("passphrase of mallory");
 		}
 	}
 	return text_of("");
+}
+
+/* An answer to the question for a code. */
+static void note_answer(const char *text, bool is_given)
+{
+	const void *user = NULL;
+	pam_get_item(now.handle, PAM_USER, &user);
+	bool is_same_user = user != NULL && strcmp(user, now.user) == 0;
+	now.answer_length = text == NULL ? 0 : strnlen(text, sizeof now.answer - 1);
+	if (text != NULL)
+		memcpy(now.answer, text, now.answer_length);
+	char code[9];
+	code_of(now.user, 0, code);
+	struct person *person = person_of(now.user);
+	bool is_right = is_given && strcmp(text, code) == 0;
+	const char *password = now.password == NULL ? "" : now.password;
+	if (person != NULL && now.asks_passphrase)
+		is_right = is_right && knows_passphrase(person) && strcmp(password, now.typed[0]) != 0;
+	/* Of the first answer of all it is known what becomes of it. */
+	if (now.calls == 1 && now.prompts == (now.asks_passphrase ? 2 : 1) && is_right && is_same_user && person != NULL &&
+	    person->standing == FINE && now.failure_count == 0 && now.config <= 3 && strcmp(password, code) != 0)
+		now.must_succeed = true;
 }
 
 int converse(int count, const struct pam_message **messages, struct pam_response **responses, void *data)
@@ -147,22 +235,19 @@ int converse(int count, const struct pam_message **messages, struct pam_response
 	check_prompt(messages[0]);
 	if (++now.prompts > MAX_PROMPTS)
 		wrong("no end of prompts");
-	const void *user = NULL;
-	char *text = next_answer(&result, &has_array);
-	pam_get_item(now.handle, PAM_USER, &user);
-	bool is_same_user = user != NULL && strcmp(user, now.user) == 0;
-	now.answer_length = text == NULL ? 0 : strnlen(text, sizeof now.answer - 1);
-	if (text != NULL)
-		memcpy(now.answer, text, now.answer_length);
-	char code[9];
-	code_of(now.user, 0, code);
-	struct person *person = person_of(now.user);
-	bool is_right = result == PAM_SUCCESS && has_array && text != NULL && strcmp(text, code) == 0;
-	/* Of the first answer of all it is known what becomes of it. */
-	if (now.calls == 1 && now.prompts == 1 && is_right && is_same_user && person != NULL && person->standing == FINE &&
-	    now.failure_count == 0 && now.config <= 3 && (now.password == NULL || strcmp(now.password, code) != 0))
-		now.must_succeed = true;
 	*responses = NULL;
+	if (messages[0]->msg_style == PAM_ERROR_MSG) {
+		*responses = must(calloc(1, sizeof **responses));
+		is_inside = was_inside;
+		return PAM_SUCCESS;
+	}
+	char *text = next_answer(&result, &has_array);
+	int asked = asks_for(messages[0]->msg);
+	bool is_given = result == PAM_SUCCESS && has_array && text != NULL;
+	if (asked >= 0)
+		snprintf(now.typed[asked], sizeof now.typed[asked], "%s", is_given ? text : "");
+	else
+		note_answer(text, is_given);
 	if (has_array) {
 		*responses = must(calloc(1, sizeof **responses));
 		(*responses)->resp = text;

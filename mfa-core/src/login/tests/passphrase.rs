@@ -648,6 +648,25 @@ fn answers(texts: &[&'static str]) -> Vec<Answer<'static>> {
 }
 
 #[test]
+fn what_the_courier_says_steers_no_terminal() {
+    let mut scene = with_passphrase();
+    scene.config =
+        Config::parse(b"version = 1\n[prompt]\ntries = 2\n[passphrase]\nmemory = 7168\npasses = 1")
+            .unwrap();
+    let odd = "weak\u{1b}[2J\r\n\0\u{9b}1m\u{202e}PassXY: ";
+    let changed = change(
+        &scene,
+        answers(&[RIGHT, NEW, NEW, NEW, NEW]),
+        vec![Opinion::Unfit(odd.to_owned()), Opinion::Fit],
+    );
+    assert_eq!(changed.outcome, ChangeOutcome::Changed);
+    assert_eq!(
+        changed.prompts[3],
+        "Not taken: weak?[2J????1m?PassXY: .\nNew passphrase: "
+    );
+}
+
+#[test]
 fn a_person_changes_the_passphrase_who_knows_the_present_one() {
     let mut scene = with_passphrase();
     scene.config = Config::parse(

@@ -2,7 +2,10 @@
 
 use mfa_core::config::Config;
 use mfa_core::config::emergency::EmergencyFile;
+use mfa_core::emergency::{self, FILE_NAME, Mark};
+use mfa_core::secure_file::Owner;
 
+use crate::folder;
 use crate::place::assert_within;
 
 /// A configuration is read or refused at a place that there is; the same text says the same again; and a key that nobody knows
@@ -37,14 +40,33 @@ fn emergency_file(bytes: &[u8]) {
         file.hash.is_some(),
     ];
     assert!(parts.iter().all(|part| *part == file.code().is_some()));
-    if file.used.is_none() {
-        let text = std::str::from_utf8(bytes).unwrap();
-        let marked = format!("{text}\nused = 2026-11-20T10:00:00Z\n");
-        let marked = EmergencyFile::parse(marked.as_bytes()).unwrap();
-        assert!(
-            marked.used.is_some() && marked.users == file.users && marked.code() == file.code()
-        );
-    }
+    mark(bytes, &file);
+}
+
+/// Its code is marked as used once, all else stays to the letter, and what is written reads back.
+fn mark(bytes: &[u8], file: &EmergencyFile) {
+    let Some((salt, hash)) = file.code() else {
+        return;
+    };
+    folder::put(FILE_NAME, bytes);
+    let path = folder::path().join(FILE_NAME);
+    let use_up =
+        |hash: &str| emergency::use_up(&path, Owner::effective_user(), (salt, hash), 1_795_168_800);
+    assert_eq!(use_up("00"), Mark::Replaced);
+    let expected = match file.used {
+        Some(_) => Mark::UsedBefore,
+        None => Mark::Used,
+    };
+    assert_eq!(use_up(hash), expected);
+    assert_eq!(use_up(hash), Mark::UsedBefore);
+    let marked = std::fs::read(&path).unwrap();
+    assert!(marked.starts_with(bytes));
+    let marked = EmergencyFile::parse(&marked).unwrap();
+    let as_it_was = EmergencyFile {
+        used: file.used,
+        ..marked.clone()
+    };
+    assert!(marked.used.is_some() && as_it_was == *file);
 }
 
 /// What everything else relies on.
@@ -75,6 +97,8 @@ fn check_values(config: &Config) {
             assert!(!text.chars().any(char::is_control), "{text:?}");
         }
     }
+    assert!((7168..=262_144).contains(&config.passphrase.memory.get()));
+    assert!((1..=16).contains(&config.passphrase.passes.get()));
     let api = config.courier.telegram.api.as_str();
     assert!(
         api.starts_with("https://") || api.starts_with("http://127.0.0.1"),

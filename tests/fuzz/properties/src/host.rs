@@ -5,9 +5,10 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
 use mfa_core::device::{AssignedDevice, DeviceId};
+use mfa_core::passphrase::{Cost, Hasher, Passphrase};
 use mfa_core::record::{
-    Algorithm, App, AppId, Device, Digits, EmailAddress, Label, Method, Period, Recovery,
-    UserRecord, datetime,
+    Algorithm, App, AppId, Device, Digits, EmailAddress, KeptPassphrase, Label, Method, Period,
+    Recovery, UserRecord, datetime,
 };
 use mfa_core::request::UserName;
 use mfa_core::seal::SealingKey;
@@ -25,6 +26,18 @@ fn secret(name: &str) -> Vec<u8> {
     let mut secret = b"12345678901234567890".to_vec();
     secret[..name.len()].copy_from_slice(name.as_bytes());
     secret
+}
+
+/// What a hash of a passphrase costs here: the least that a configuration may say.
+const CHEAP: Cost = Cost {
+    memory: 7168,
+    passes: 1,
+    lanes: 1,
+};
+
+/// The passphrase of a person, as `tests/fuzz/module/person.c` knows it too.
+fn passphrase(name: &str) -> Passphrase {
+    Passphrase::parse(format!("passphrase of {name}").as_bytes()).unwrap()
 }
 
 /// Makes the host in a folder of root's. `shim` is what libpam loads as the module.
@@ -80,7 +93,14 @@ fn configurations(folder: &Path) {
         "{usual}[courier]\nemail = \"file\"\n[courier.file]\nfolder = \"{shown}/mail\"\n\
          [courier.command]\nrun = [\"/bin/false\"]\n[notices]\nadmins = [\"root@example.com\"]\n"
     );
-    let with = |text: &str, name: &str| put(folder, &format!("{name}.toml"), text, 0o644);
+    let with = |text: &str, name: &str| {
+        let text = if name == "dear" {
+            text.to_owned()
+        } else {
+            format!("{text}[passphrase]\nmemory = 7168\npasses = 1\n")
+        };
+        put(folder, &format!("{name}.toml"), &text, 0o644);
+    };
     with(&usual, "plain");
     with(&deliver, "deliver");
     with(&format!("{deliver}[prompt]\nfirst = \"send\"\n"), "first");
@@ -89,6 +109,10 @@ fn configurations(folder: &Path) {
         "skip",
     );
     with(&format!("{usual}[prompt]\ntries = \"three\"\n"), "broken");
+    with(
+        &format!("{usual}[passphrase]\nmemory = 8192\npasses = 1\n"),
+        "dear",
+    );
     with(&paths("no.key", "machine-id"), "key");
     with(&paths("seal.key", "no-machine-id"), "id");
 }
@@ -113,6 +137,11 @@ fn people(folder: &Path) {
         if name != "erin" {
             record.enrolled_once = true;
             record.apps = vec![app(&key, &record.user)];
+        }
+        // Ivan has none.
+        if name != "ivan" {
+            let hash = Hasher::new().keep(&passphrase(name), CHEAP).unwrap();
+            record.passphrase = Some(KeptPassphrase::new(hash, 0));
         }
         match name {
             "bob" => "on leave".clone_into(&mut record.suspended),

@@ -21,6 +21,7 @@ pub mod host;
 mod input;
 mod machine_id;
 mod names;
+mod passphrase;
 mod place;
 mod record;
 mod sealed;
@@ -38,6 +39,7 @@ pub use configuration::configuration;
 pub use document::document;
 pub use machine_id::machine_id;
 pub use names::names;
+pub use passphrase::passphrase;
 pub use record::record;
 pub use sealed::sealed;
 pub use smtp::smtp;
@@ -49,7 +51,7 @@ pub use template::template;
 pub type Property = fn(&[u8]);
 
 /// All of them, by the names of their corpora.
-pub const ALL: [(&str, Property); 14] = [
+pub const ALL: [(&str, Property); 15] = [
     ("admin", admin),
     ("answer", answer),
     ("audit", audit),
@@ -58,6 +60,7 @@ pub const ALL: [(&str, Property); 14] = [
     ("document", document),
     ("machine_id", machine_id),
     ("names", names),
+    ("passphrase", passphrase),
     ("record", record),
     ("sealed", sealed),
     ("smtp", smtp),

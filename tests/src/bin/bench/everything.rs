@@ -58,7 +58,7 @@ pub(crate) const WHOLE: Extent = Extent {
     is_quick: false,
     parts: &[
         ("stores", 60),
-        ("logins", 70),
+        ("logins", 75),
         ("refusals", 10),
         ("processes", 10),
         ("costs", 30),
@@ -119,7 +119,7 @@ pub(crate) fn run(extent: &Extent) {
     let compared = kinds.len();
     kinds.extend(growth::kinds(&site, &base, &sizes, &mut progress));
     kinds.extend(growth::app_kinds(&site, &ten));
-    kinds.extend(factors::kinds(&ten));
+    kinds.extend(factors::kinds(&site, &base, &ten));
     refusals::add(&site, &ten);
     site.settle();
 
@@ -153,10 +153,12 @@ pub(crate) fn run(extent: &Extent) {
     refusals::target(&kinds, &refused, &mut report);
     delivery.target(&mut report);
     recovery::target(&base, &site.people, &mut report);
+    let opening = factors::cost_of_opening(&site);
+    factors::target(&kinds, opening, &mut report);
     side_by_side::report(compared, &mut report);
     costs::report(&costs, extent.memory, &mut report);
     growth::report(&kinds, &sizes, &mut report);
-    factors::report(&kinds, &mut report);
+    factors::report(&kinds, opening, &mut report);
     races::report(&counts, &mut report);
     at_once::report(&at_once, machine::cores(), &mut report);
     processes::report(&processes, &mut report);

@@ -15,6 +15,8 @@ pub(crate) struct Kind {
     pub(crate) is_right: bool,
     /// What each of the users answers in the place of that.
     answers: Vec<String>,
+    /// What the first prompt is answered with, before that of the code.
+    first: Option<String>,
     pub(crate) is_accepted: bool,
     /// Once per block instead of a whole block.
     pub(crate) is_slow: bool,
@@ -40,6 +42,7 @@ impl Kind {
             users: users.to_vec(),
             is_right: true,
             answers: Vec::new(),
+            first: None,
             is_accepted: true,
             is_slow: false,
             restored: None,
@@ -66,6 +69,18 @@ impl Kind {
         self
     }
 
+    /// Another question comes before the one for the code.
+    pub(crate) fn answering_first(mut self, answer: &str) -> Self {
+        self.first = Some(answer.to_owned());
+        self
+    }
+
+    /// Right codes that let nobody in.
+    pub(crate) fn refused(mut self) -> Self {
+        self.is_accepted = false;
+        self
+    }
+
     pub(crate) fn wrong(mut self) -> Self {
         self.is_right = false;
         self.is_accepted = false;
@@ -82,6 +97,10 @@ impl Kind {
         let place = turn % self.users.len();
         let user = &self.users[place];
         let code = self.answers.get(place).map_or(code, String::as_str);
+        let code = match &self.first {
+            Some(first) => format!("{first},{code}"),
+            None => code.to_owned(),
+        };
         if self.service == FLOOR {
             return format!("floor {user}");
         }

@@ -30,7 +30,12 @@ pub(crate) fn install_module(host: &PamHost, module: &Path) {
 
 /// A service `name` with the host's module alone.
 pub(crate) fn add_service(site: &Site, name: &str, host: &PamHost) {
-    let line = host.line("auth", "required", "");
+    add_service_with(site, name, host, "");
+}
+
+/// The same with arguments of the module's.
+pub(crate) fn add_service_with(site: &Site, name: &str, host: &PamHost, arguments: &str) {
+    let line = host.line("auth", "required", arguments);
     site.service(name, line.trim().trim_start_matches("auth required"));
 }
 
