@@ -82,6 +82,7 @@ fn kill_logins(scene: &Scene, kills: usize, tally: &Tally) {
                 has_let_in: seen.results().first() == Some(&SUCCESS),
                 may_be_cut_short: true,
                 may_be_torn: false,
+                may_be_done_unsaid: true,
             };
             look_after(&mut place.stage, &login, &meanings, tally)
                 .map_err(|what| format!("killed after {moment} µs\n{what}\n{seen}"))

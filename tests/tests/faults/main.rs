@@ -2,7 +2,7 @@
 //!
 //! | room | what |
 //! |---|---|
-//! | `login` | logins of several kinds (`scenes`) with each system call failing, each with its errors, and killed at each |
+//! | `login` | logins of several kinds (`scenes`, `ways_in`) with each system call failing, each with its errors, and killed at each |
 //! | `kills` | logins killed at moments that no system call has to do with |
 //! | `torn` | writes of which only a part has reached the disk |
 //! | `aftermath` | what has to be true after each of those |
@@ -40,3 +40,4 @@ mod strace;
 mod strike;
 mod torn;
 mod verbs;
+mod ways_in;

@@ -16,6 +16,8 @@ pub(crate) fn errors(call: &str) -> &'static [&'static str] {
         "getpid" | "gettid" | "getuid" | "geteuid" | "getgid" | "getegid" | "umask" | "alarm" => {
             &[]
         }
+        // It sleeps, or is interrupted (Rust's library takes anything else for a mistake of its own).
+        "clock_nanosleep" => &["EINTR"],
         _ => &ERRORS,
     }
 }
@@ -28,7 +30,12 @@ pub(crate) fn error_by_turns(call: &str, number: usize) -> Option<&'static str> 
 
 /// The same, where it goes on. What is always interrupted is tried again without end, as it should be.
 pub(crate) fn lasting_error_by_turns(call: &str, number: usize) -> Option<&'static str> {
-    error_by_turns(call, number).map(|error| if error == "EINTR" { "EIO" } else { error })
+    let error = match error_by_turns(call, number)? {
+        "EINTR" if errors(call).contains(&"EIO") => "EIO",
+        "EINTR" => return None,
+        error => error,
+    };
+    Some(error)
 }
 
 /// What happens at a call.
