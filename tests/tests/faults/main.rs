@@ -8,6 +8,7 @@
 //! | `aftermath` | what has to be true after each of those |
 //! | `admin` `init` | verbs that write (`verbs`, `factors`), with each system call failing, and killed at each |
 //! | `courier` | `send` and `drain`, the same, in each of their threads |
+//! | `creds` | systemd-creds, the same, while it opens the key for a login |
 //! | `strace` `strike` | what fails a call or kills there: strace(1), and `tests/pam/strike.c` for programs of several threads |
 //! | `stage` `files` `codes` `program` `crew` | a worker's host, what lies there, its codes; a program; the workers |
 //!
@@ -26,6 +27,7 @@ mod admin;
 mod aftermath;
 mod codes;
 mod courier;
+mod creds;
 mod crew;
 mod factors;
 mod files;
