@@ -15,7 +15,7 @@ use crate::aftermath::{HALF_MADE, KEPT_OUT, Login, REFUSED, RIGHT, clean_meaning
 use crate::crew::{Tally, WORKERS, share};
 use crate::scenes::{SCENES, Scene, Truth};
 use crate::stage::{Stage, enrolled_host};
-use crate::strace::{self, Blow, Fault, error_by_turns, errors, lasting_error_by_turns};
+use crate::strace::{self, Blow, Fault, WRITES, error_by_turns, errors, lasting_error_by_turns};
 use crate::ways_in::{self, WAYS_IN};
 
 const FAILED: &str = "system calls failed, one at a time";
@@ -27,7 +27,7 @@ const MISSED: &str = "faults whose call was not made that time";
 
 #[test]
 fn a_login_survives_each_failing_call_and_each_kill() {
-    on_a_bare_host(|_| run_scenes(SCENES, 8, ("faults-login", "Faults in a login")));
+    on_a_bare_host(|_| run_scenes(SCENES, (8, &[]), ("faults-login", "Faults in a login")));
 }
 
 #[test]
@@ -36,14 +36,18 @@ fn another_way_in_survives_each_failing_call_and_each_kill() {
         "faults-ways-in",
         "Faults in logins with passphrases, bypasses, bound keys and the emergency code",
     );
-    on_a_bare_host(|_| run_scenes(WAYS_IN, 20, what));
+    on_a_bare_host(|_| run_scenes(WAYS_IN, (32, &WRITES), what));
 }
 
-/// `stride`: in the short form every so-many-th call of a login is struck.
-fn run_scenes(scenes: &'static [Scene], stride: usize, (key, title): (&'static str, &str)) {
+/// In the short form every so-many-th call of a login is struck, and all of these names.
+fn run_scenes(
+    scenes: &'static [Scene],
+    taken: (usize, &[&str]),
+    (key, title): (&'static str, &str),
+) {
     let tally = Tally::default();
     for scene in scenes {
-        run_scene(scene, stride, &tally);
+        run_scene(scene, taken, &tally);
     }
     tally.expect_no_findings();
     let missed = tally.count(MISSED);
@@ -61,7 +65,7 @@ fn run_scenes(scenes: &'static [Scene], stride: usize, (key, title): (&'static s
     );
 }
 
-fn run_scene(scene: &Scene, stride: usize, tally: &Tally) {
+fn run_scene(scene: &Scene, taken: (usize, &[&str]), tally: &Tally) {
     let (host, app) = enrolled_host(scene);
     let mut stage = Stage::new(scene, &host, &app);
     let meanings = if scene.truth == Truth::Emergency {
@@ -69,7 +73,7 @@ fn run_scene(scene: &Scene, stride: usize, tally: &Tally) {
     } else {
         clean_meanings(&mut stage)
     };
-    let faults = faults_of(&mut stage, stride);
+    let faults = faults_of(&mut stage, taken);
     share(
         scene.title,
         &faults,
@@ -83,12 +87,15 @@ fn run_scene(scene: &Scene, stride: usize, tally: &Tally) {
 
 /// Every call of a hook with everything that is to happen there; in the short form some, but for the two logins that there
 /// are most of.
-fn faults_of(stage: &mut Stage<'_>, stride: usize) -> Vec<Fault> {
+fn faults_of(stage: &mut Stage<'_>, (stride, always): (usize, &[&str])) -> Vec<Fault> {
     let is_main = ["right", "wrong"].contains(&stage.scene.key);
     let stride = proof::rounds(if is_main { 1 } else { stride }, 1);
     let mut faults = Vec::new();
     let calls = calls_in_hooks(&list(stage, true));
-    for (place, (call, nth)) in calls.into_iter().enumerate().step_by(stride) {
+    let calls = calls.into_iter().enumerate();
+    let is_taken =
+        |place: usize, call: &str| place.is_multiple_of(stride) || always.contains(&call);
+    for (place, (call, nth)) in calls.filter(|(place, (call, _))| is_taken(*place, call)) {
         let mut blows = vec![Blow::Kill];
         if proof::is_long() {
             blows.extend(errors(&call).iter().map(|error| Blow::Error(error)));
@@ -216,9 +223,8 @@ fn round(
             has_let_in,
             may_be_cut_short,
             may_be_torn: false,
-            // The folder's own fsync, after which nothing can be taken back; and words that reach nobody.
             may_be_done_unsaid: fault.is_kill()
-                || fault.call == "fsync"
+                || is_after_the_deed(fault)
                 || speaks(fault)
                 || seen.log.iter().any(is_of_audit),
         };
@@ -234,6 +240,13 @@ fn round(
 /// Whether it is a call by which lines are written.
 fn speaks(fault: &Fault) -> bool {
     matches!(fault.call.as_str(), "sendto" | "connect" | "socket")
+}
+
+/// Whether it is a call at which nothing can be taken back any more: what was written is brought to the disk, and signals and
+/// uids are put back. Such a login is refused.
+fn is_after_the_deed(fault: &Fault) -> bool {
+    let calls = ["fsync", "fdatasync", "rt_sigprocmask", "setresuid"];
+    calls.contains(&fault.call.as_str())
 }
 
 /// What libpam says where it can't tell the kernel's audit of a result.

@@ -8,6 +8,17 @@ use std::path::Path;
 /// What the system says to a call.
 const ERRORS: [&str; 6] = ["EIO", "ENOSPC", "EROFS", "EMFILE", "EINTR", "ENOMEM"];
 
+/// Calls that take files from one state to the next.
+pub(crate) const WRITES: [&str; 7] = [
+    "fdatasync",
+    "fsync",
+    "linkat",
+    "pwrite64",
+    "renameat",
+    "renameat2",
+    "unlinkat",
+];
+
 /// What the system may say to a call of this name.
 pub(crate) fn errors(call: &str) -> &'static [&'static str] {
     match call {
