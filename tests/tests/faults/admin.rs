@@ -16,7 +16,7 @@ use crate::files::{Files, Shapes};
 use crate::program::{Ran, after, faults, is_of_a_library, run};
 use crate::scenes::{SCENES, Scene};
 use crate::stage::{Stage, enrolled_host, files_in, put_file, sweep};
-use crate::strace::{self, Blow, Fault, calls, list_all};
+use crate::strace::{self, Blow, Fault, WRITES, calls, list_all};
 use crate::verbs::{VERBS, Verb};
 
 const FAILED: &str = "system calls failed, one at a time";
@@ -33,7 +33,7 @@ const LOGINS: &str = "logins afterwards, let in or not as they should";
 
 #[test]
 fn a_verb_is_done_or_not_done_and_says_so() {
-    on_a_bare_host(|_| run_verbs(VERBS, 16, ("faults-admin", "Faults in mfa-admin")));
+    on_a_bare_host(|_| run_verbs(VERBS, (16, &[]), ("faults-admin", "Faults in mfa-admin")));
 }
 
 #[test]
@@ -42,15 +42,20 @@ fn a_verb_of_another_factor_is_done_or_not_done_and_nothing_lets_in_twice() {
         "faults-admin-factors",
         "Faults in mfa-admin, of all beside the app",
     );
-    on_a_bare_host(|_| run_verbs(FACTOR_VERBS, 40, what));
+    on_a_bare_host(|_| run_verbs(FACTOR_VERBS, (80, &WRITES), what));
 }
 
-fn run_verbs(verbs: &'static [Verb], stride: usize, (key, title): (&'static str, &str)) {
+/// In the short form every so-many-th call is struck, and at those of these names a verb is killed.
+fn run_verbs(
+    verbs: &'static [Verb],
+    (stride, deadly): (usize, &[&str]),
+    (key, title): (&'static str, &str),
+) {
     let tally = Tally::default();
     let scene = SCENES.iter().find(|scene| scene.key == "phases").unwrap();
     let (host, app) = enrolled_host(scene);
     for (number, verb) in verbs.iter().enumerate() {
-        run_verb((verb, (number, stride)), scene, &host, &app, &tally);
+        run_verb((verb, (number, stride), deadly), scene, &host, &app, &tally);
     }
     tally.expect_no_findings();
     proof::tell(
@@ -76,7 +81,7 @@ struct Place<'a> {
 }
 
 fn run_verb(
-    (verb, taken): (&'static Verb, (usize, usize)),
+    (verb, taken, deadly): (&'static Verb, (usize, usize), &[&str]),
     scene: &Scene,
     host: &PamHost,
     app: &Authenticator,
@@ -92,7 +97,18 @@ fn run_verb(
     let ours = after(calls(&place.list), |call| {
         call.line.starts_with("rt_sigaction(SIGBUS")
     });
-    let jobs = faults(&ours, taken);
+    let mut jobs = faults(&ours, taken);
+    let kills = ours.iter().filter(|call| deadly.contains(&&*call.name));
+    for call in kills {
+        let kill = Fault {
+            call: call.name.clone(),
+            nth: call.nth,
+            blow: Blow::Kill,
+        };
+        if !jobs.contains(&kill) {
+            jobs.push(kill);
+        }
+    }
     let places = (0..WORKERS)
         .map(|_| Place::new(verb, scene, host, app))
         .collect();

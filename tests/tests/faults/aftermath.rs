@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::crew::Tally;
 use crate::scenes::Truth;
-use crate::stage::{Stage, look_around, sweep};
+use crate::stage::{Stage, USER, look_around, sweep};
 
 /// Counted: a code that was tried again.
 pub(crate) const REFUSED: &str = "logins afterwards with a code that was used, refused";
@@ -17,6 +17,10 @@ pub(crate) const KEPT_OUT: &str =
 pub(crate) const HALF_MADE: &str = "half-made notices in tmp, which the courier clears away";
 
 /// A login that is over, one way or another.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says something of its own"
+)]
 pub(crate) struct Login<'a> {
     pub(crate) answers: &'a [String],
     pub(crate) has_let_in: bool,
@@ -24,6 +28,8 @@ pub(crate) struct Login<'a> {
     pub(crate) may_be_cut_short: bool,
     /// A slot of the state may hold half of something.
     pub(crate) may_be_torn: bool,
+    /// It may have changed what it could not say any more, or not be sure of.
+    pub(crate) may_be_done_unsaid: bool,
 }
 
 /// What the state says before the first answer and after each; a wish for a code may have come to nothing.
@@ -33,6 +39,10 @@ pub(crate) fn clean_meanings(stage: &mut Stage<'_>) -> BTreeSet<String> {
     let is_wish = |answer: &String| answer == "text ";
     let without_wishes: Vec<_> = all.iter().filter(|answer| !is_wish(answer)).collect();
     let mut found = BTreeSet::new();
+    if stage.scene.truth == Truth::Free {
+        // It asks nothing before it lets in.
+        found.insert(stage.meaning().text);
+    }
     for count in 0..=all.len() {
         found.insert(meaning_after(stage, |answers| answers.truncate(count)));
     }
@@ -50,8 +60,9 @@ fn meaning_after(stage: &mut Stage<'_>, change: impl Fn(&mut Vec<String>)) -> St
     let mut answers = stage.answers();
     change(&mut answers);
     answers.push("convfail".to_owned());
-    let script = stage.script(&answers, &["authenticate", "forget"]);
-    stage.host.play(&script);
+    let script = stage.script(&answers, &[stage.scene.hooks[0], "forget"]);
+    let player = stage.host.player().service(stage.scene.service);
+    player.play(&script);
     stage.meaning().text
 }
 
@@ -62,7 +73,8 @@ pub(crate) fn look_after(
     meanings: &BTreeSet<String>,
     tally: &Tally,
 ) -> Result<(), String> {
-    let half_made = look_around(&stage.host)?;
+    let may_be_half = login.may_be_cut_short && stage.scene.writes_record;
+    let half_made = look_around(&stage.host, may_be_half)?;
     if half_made > 0 {
         if !login.may_be_cut_short {
             return Err("a half-made notice is left over".to_owned());
@@ -77,8 +89,15 @@ pub(crate) fn look_after(
     if !meaning.warnings.is_empty() && !login.may_be_torn {
         return Err(meaning.warnings);
     }
-    log_in_again(stage, login, meaning.is_first_used, tally)
-        .map_err(|what| format!("the state had said {meaning:?}; afterwards {what}"))
+    (stage.scene.holds)(stage, login)
+        .and_then(|()| log_in_again(stage, login, meaning.is_first_used, tally))
+        .map_err(|what| format!("the state had said {meaning:?}; afterwards {what}"))?;
+    if may_be_half {
+        let words = ["user", "set", USER, "--email", "elsewhere@example.com"];
+        stage.host.admin(&words).expect_success();
+        look_around(&stage.host, false)?;
+    }
+    Ok(())
 }
 
 fn log_in_again(
@@ -111,11 +130,12 @@ fn log_in_again(
                 .and_then(|answer| answer.strip_prefix("text "));
             last.unwrap().to_owned()
         }
-        Truth::Wrong | Truth::KeptOut => first.clone(),
+        Truth::Wrong | Truth::Free | Truth::KeptOut | Truth::Emergency => first.clone(),
     };
     let (seen, results) = stage.try_codes(&[&typed, &typed, &second]);
     let times = results.iter().take(2).filter(|&&is_in| is_in).count();
-    let wrong = if times + usize::from(login.has_let_in) > 1 {
+    let has_used = login.has_let_in && stage.scene.truth == Truth::Right;
+    let wrong = if times + usize::from(has_used) > 1 {
         "a code has let in twice"
     } else if typed == first && (times == 0) != is_first_used {
         "the state was not believed"

@@ -170,7 +170,7 @@ pub(crate) fn enabling_holds(stage: &mut Stage<'_>, outcome: &Outcome<'_>) -> Re
 }
 
 /// The service on which alice is let in if nobody asks her for a code.
-const UNASKED: &str = "unasked";
+pub(crate) const UNASKED: &str = "unasked";
 
 fn unasked_service(host: &PamHost) {
     host.stack(UNASKED, &host.ignore_detector("auth", ""));
@@ -219,7 +219,7 @@ fn end_holds(stage: &mut Stage<'_>, _: &Outcome<'_>) -> Result<(), String> {
 const BEFORE: &str = "code-of-before";
 
 /// The first code on a page.
-fn code_on(page: &str) -> Option<String> {
+pub(crate) fn code_on(page: &str) -> Option<String> {
     let mut lines = page.lines();
     lines
         .find_map(|line| line.strip_prefix("    "))
@@ -227,17 +227,15 @@ fn code_on(page: &str) -> Option<String> {
 }
 
 /// What is done at the console of a host whose configuration is broken.
-pub(crate) fn console(code: &str) -> String {
-    format!("user root\nset tty tty1\nanswer text {code}\nauthenticate\nforget\n")
+pub(crate) fn console(user: &str, code: &str) -> String {
+    format!("user {user}\nset tty tty1\nanswer text {code}\nauthenticate\nforget\n")
 }
 
 fn emergency_holds(stage: &mut Stage<'_>, outcome: &Outcome<'_>) -> Result<(), String> {
     stage.host.write("mfa.toml", "version = 1\n[promt]\n");
     let lets_in = |code: &str| {
         // Whoever does not get in is asked three times.
-        let seen = stage
-            .host
-            .play(&format!("{}{}", console(code), console(code)));
+        let seen = stage.host.play(&console("root", code).repeat(2));
         seen.count(SUCCESS)
     };
     let new = code_on(&outcome.ran.out);

@@ -13,6 +13,7 @@ use crate::aftermath::{HALF_MADE, Login, REFUSED, RIGHT, clean_meanings, look_af
 use crate::crew::{Tally, WORKERS, share};
 use crate::scenes::{SCENES, Scene};
 use crate::stage::{Stage, enrolled_host};
+use crate::ways_in::WAYS_IN;
 
 const BEFORE: &str = "logins killed between two moments of their own, before the first prompt";
 const AFTER: &str = "logins killed after the first prompt, before an answer was given to the host";
@@ -20,14 +21,19 @@ const AFTER_RESULT: &str = "logins killed between two hooks";
 const QUICKER: &str = "logins that were quicker than their kill";
 
 /// Kinds of logins that are killed, by their keys.
-const KINDS: [&str; 5] = ["right", "notice", "phases", "enter", "first"];
+const KINDS: [&str; 7] = [
+    "right", "notice", "phases", "enter", "first", "anew", "change",
+];
 
 #[test]
 fn a_login_killed_at_any_moment_costs_the_next_one_nothing() {
     on_a_bare_host(|_| {
         let tally = Tally::default();
         let kills = proof::rounds(200, 10_000) / KINDS.len();
-        for scene in SCENES.iter().filter(|scene| KINDS.contains(&scene.key)) {
+        let all = SCENES.iter().chain(WAYS_IN);
+        let kinds: Vec<_> = all.filter(|scene| KINDS.contains(&scene.key)).collect();
+        assert_eq!(kinds.len(), KINDS.len());
+        for scene in kinds {
             kill_logins(scene, kills, &tally);
         }
         tally.expect_no_findings();
@@ -82,6 +88,7 @@ fn kill_logins(scene: &Scene, kills: usize, tally: &Tally) {
                 has_let_in: seen.results().first() == Some(&SUCCESS),
                 may_be_cut_short: true,
                 may_be_torn: false,
+                may_be_done_unsaid: true,
             };
             look_after(&mut place.stage, &login, &meanings, tally)
                 .map_err(|what| format!("killed after {moment} µs\n{what}\n{seen}"))
@@ -106,7 +113,8 @@ fn play(stage: &Stage<'_>, script: &str, moment: i64) -> Seen {
         moment.to_string(),
         "USER ".to_owned(),
     ];
-    stage.host.player().through(&through).play(script)
+    let player = stage.host.player().service(stage.scene.service);
+    player.through(&through).play(script)
 }
 
 /// How long the hooks of a login take that nobody kills, in microseconds: the median of a few.

@@ -15,7 +15,8 @@ use crate::aftermath::{HALF_MADE, KEPT_OUT, Login, REFUSED, RIGHT, clean_meaning
 use crate::crew::{Tally, WORKERS, share};
 use crate::scenes::{SCENES, Scene, Truth};
 use crate::stage::{Stage, enrolled_host};
-use crate::strace::{self, Blow, Fault, error_by_turns, errors, lasting_error_by_turns};
+use crate::strace::{self, Blow, Fault, WRITES, error_by_turns, errors, lasting_error_by_turns};
+use crate::ways_in::{self, WAYS_IN};
 
 const FAILED: &str = "system calls failed, one at a time";
 const FAILED_ON: &str = "system calls failed, with all of their name that followed";
@@ -26,34 +27,53 @@ const MISSED: &str = "faults whose call was not made that time";
 
 #[test]
 fn a_login_survives_each_failing_call_and_each_kill() {
-    on_a_bare_host(|_| {
-        let tally = Tally::default();
-        for scene in SCENES {
-            run_scene(scene, &tally);
-        }
-        tally.expect_no_findings();
-        let missed = tally.count(MISSED);
-        let all = tally.count(FAILED) + tally.count(FAILED_ON) + tally.count(KILLED);
-        assert!(
-            missed * 100 <= all,
-            "{missed} of {all} faults came to nothing"
-        );
-        proof::tell(
-            "faults-login",
-            "Faults in a login",
-            &tally.rows(&[
-                FAILED, FAILED_ON, KILLED, LET_IN, MEMORY, MISSED, HALF_MADE, REFUSED, RIGHT,
-                KEPT_OUT,
-            ]),
-        );
-    });
+    on_a_bare_host(|_| run_scenes(SCENES, (8, &[]), ("faults-login", "Faults in a login")));
 }
 
-fn run_scene(scene: &Scene, tally: &Tally) {
+#[test]
+fn another_way_in_survives_each_failing_call_and_each_kill() {
+    let what = (
+        "faults-ways-in",
+        "Faults in logins with passphrases, bypasses, bound keys and the emergency code",
+    );
+    on_a_bare_host(|_| run_scenes(WAYS_IN, (32, &WRITES), what));
+}
+
+/// In the short form every so-many-th call of a login is struck, and all of these names.
+fn run_scenes(
+    scenes: &'static [Scene],
+    taken: (usize, &[&str]),
+    (key, title): (&'static str, &str),
+) {
+    let tally = Tally::default();
+    for scene in scenes {
+        run_scene(scene, taken, &tally);
+    }
+    tally.expect_no_findings();
+    let missed = tally.count(MISSED);
+    let all = tally.count(FAILED) + tally.count(FAILED_ON) + tally.count(KILLED);
+    assert!(
+        missed * 100 <= all,
+        "{missed} of {all} faults came to nothing"
+    );
+    proof::tell(
+        key,
+        title,
+        &tally.rows(&[
+            FAILED, FAILED_ON, KILLED, LET_IN, MEMORY, MISSED, HALF_MADE, REFUSED, RIGHT, KEPT_OUT,
+        ]),
+    );
+}
+
+fn run_scene(scene: &Scene, taken: (usize, &[&str]), tally: &Tally) {
     let (host, app) = enrolled_host(scene);
     let mut stage = Stage::new(scene, &host, &app);
-    let meanings = clean_meanings(&mut stage);
-    let faults = faults_of(&mut stage);
+    let meanings = if scene.truth == Truth::Emergency {
+        BTreeSet::new()
+    } else {
+        clean_meanings(&mut stage)
+    };
+    let faults = faults_of(&mut stage, taken);
     share(
         scene.title,
         &faults,
@@ -65,14 +85,17 @@ fn run_scene(scene: &Scene, tally: &Tally) {
     );
 }
 
-/// Every call of a hook with everything that is to happen there; in the short form every eighth, but for the two logins that
-/// there are most of.
-fn faults_of(stage: &mut Stage<'_>) -> Vec<Fault> {
+/// Every call of a hook with everything that is to happen there; in the short form some, but for the two logins that there
+/// are most of.
+fn faults_of(stage: &mut Stage<'_>, (stride, always): (usize, &[&str])) -> Vec<Fault> {
     let is_main = ["right", "wrong"].contains(&stage.scene.key);
-    let stride = proof::rounds(if is_main { 1 } else { 8 }, 1);
+    let stride = proof::rounds(if is_main { 1 } else { stride }, 1);
     let mut faults = Vec::new();
     let calls = calls_in_hooks(&list(stage, true));
-    for (place, (call, nth)) in calls.into_iter().enumerate().step_by(stride) {
+    let calls = calls.into_iter().enumerate();
+    let is_taken =
+        |place: usize, call: &str| place.is_multiple_of(stride) || always.contains(&call);
+    for (place, (call, nth)) in calls.filter(|(place, (call, _))| is_taken(*place, call)) {
         let mut blows = vec![Blow::Kill];
         if proof::is_long() {
             blows.extend(errors(&call).iter().map(|error| Blow::Error(error)));
@@ -86,7 +109,11 @@ fn faults_of(stage: &mut Stage<'_>) -> Vec<Fault> {
         }));
     }
     let calls = calls_between_names(&list(stage, false));
-    for (place, (call, nth)) in calls.into_iter().enumerate().step_by(proof::rounds(16, 1)) {
+    for (place, (call, nth)) in calls
+        .into_iter()
+        .enumerate()
+        .step_by(proof::rounds(2 * stride, 1))
+    {
         let error = lasting_error_by_turns(&call, place);
         faults.extend(error.map(|error| Fault {
             call,
@@ -114,7 +141,8 @@ fn play(stage: &mut Stage<'_>, through: &[String], is_checked: bool) -> (Vec<Str
     calls.push("getuser");
     let script = stage.script(&answers, &calls);
     let options: &[&str] = if is_checked { &["--check"] } else { &[] };
-    let player = stage.host.player().options(options).through(through);
+    let player = stage.host.player().service(stage.scene.service);
+    let player = player.options(options).through(through);
     (answers, player.play(&script))
 }
 
@@ -125,7 +153,7 @@ fn check_clean(scene: &Scene, seen: &Seen) {
     assert_eq!(results.len(), scene.hooks.len(), "{seen}");
     assert_eq!(
         results[0],
-        if scene.truth == Truth::Right {
+        if scene.may_let_in() {
             SUCCESS
         } else {
             AUTH_ERR
@@ -172,8 +200,7 @@ fn round(
     meanings: &BTreeSet<String>,
     tally: &Tally,
 ) -> Result<(), String> {
-    // Only who asks for a code starts a courier.
-    let through = fault.strace(&stage.list, stage.scene.key != "enter");
+    let through = fault.strace(&stage.list, !stage.scene.starts_program);
     // Calls that fail on would fail the second look at the process as well.
     let is_checked = !matches!(fault.blow, Blow::ErrorFromHere(_));
     let (answers, seen) = play(stage, &through, is_checked);
@@ -196,10 +223,35 @@ fn round(
             has_let_in,
             may_be_cut_short,
             may_be_torn: false,
+            may_be_done_unsaid: fault.is_kill()
+                || is_after_the_deed(fault)
+                || speaks(fault)
+                || seen.log.iter().any(is_of_audit),
         };
-        look_after(stage, &login, meanings, tally)
+        if stage.scene.truth == Truth::Emergency {
+            ways_in::look_after_an_emergency(stage, &login, &seen)
+        } else {
+            look_after(stage, &login, meanings, tally)
+        }
     });
     after.map_err(|what| format!("{fault}\n{what}\n{seen}"))
+}
+
+/// Whether it is a call by which lines are written.
+fn speaks(fault: &Fault) -> bool {
+    matches!(fault.call.as_str(), "sendto" | "connect" | "socket")
+}
+
+/// Whether it is a call at which nothing can be taken back any more: what was written is brought to the disk, and signals and
+/// uids are put back. Such a login is refused.
+fn is_after_the_deed(fault: &Fault) -> bool {
+    let calls = ["fsync", "fdatasync", "rt_sigprocmask", "setresuid"];
+    calls.contains(&fault.call.as_str())
+}
+
+/// What libpam says where it can't tell the kernel's audit of a result.
+fn is_of_audit(event: &Event) -> bool {
+    event.text.starts_with("PAM audit_")
 }
 
 /// Looks at the login itself; whether it has let in.
@@ -210,32 +262,31 @@ fn look_at(
     tally: &Tally,
     list: &std::path::Path,
 ) -> Result<bool, String> {
-    let speaks = matches!(fault.call.as_str(), "sendto" | "connect" | "socket");
+    let speaks = speaks(fault);
     let mut has_let_in = false;
     for line in seen.lines.iter().filter(|line| line.starts_with("RESULT ")) {
         let words: Vec<_> = line.split(' ').collect();
         let (hook, result) = (words[1], words[3]);
         let is_fine = match (hook, result) {
-            ("authenticate" | "acct_mgmt", SUCCESS) => scene.truth == Truth::Right,
+            ("authenticate" | "acct_mgmt" | "chauthtok", SUCCESS) => scene.may_let_in(),
             ("authenticate", AUTH_ERR | CONV_ERR | UNAVAIL)
+            | ("chauthtok", AUTH_ERR | CONV_ERR | "PAM_AUTHTOK_ERR" | "PAM_TRY_AGAIN")
             | ("acct_mgmt", PERM_DENIED | UNAVAIL)
             | ("open_session", SUCCESS) => true,
             // libpam's own, where it can't tell the kernel's audit of a result; it says so where it can.
-            (_, "PAM_SYSTEM_ERR") => {
-                let says_so = |event: &Event| event.text.starts_with("PAM audit_");
-                speaks || seen.log.iter().any(says_so)
-            }
+            (_, "PAM_SYSTEM_ERR") => speaks || seen.log.iter().any(is_of_audit),
             _ => false,
         };
         if !is_fine {
             return Err(format!("{line} is no answer to that"));
         }
-        has_let_in |= (hook, result) == ("authenticate", SUCCESS);
+        has_let_in |= (hook, result) == (scene.hooks[0], SUCCESS);
     }
     if has_let_in {
         tally.add(LET_IN, 1);
     }
-    let lines = ["MFA-2001", "MFA-2002"].map(|id| seen.events(id).len());
+    let lines = ["MFA-2001", "MFA-2002", "MFA-2005", "MFA-2009", "MFA-3062"];
+    let lines = lines.map(|id| seen.events(id).len());
     if has_let_in && !speaks && lines.iter().sum::<usize>() != 1 {
         return Err("let in without a line".to_owned());
     }

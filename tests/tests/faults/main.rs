@@ -2,12 +2,13 @@
 //!
 //! | room | what |
 //! |---|---|
-//! | `login` | logins of several kinds (`scenes`) with each system call failing, each with its errors, and killed at each |
+//! | `login` | logins of several kinds (`scenes`, `ways_in`) with each system call failing, each with its errors, and killed at each |
 //! | `kills` | logins killed at moments that no system call has to do with |
 //! | `torn` | writes of which only a part has reached the disk |
 //! | `aftermath` | what has to be true after each of those |
 //! | `admin` `init` | verbs that write (`verbs`, `factors`), with each system call failing, and killed at each |
 //! | `courier` | `send` and `drain`, the same, in each of their threads |
+//! | `creds` | systemd-creds, the same, while it opens the key for a login |
 //! | `strace` `strike` | what fails a call or kills there: strace(1), and `tests/pam/strike.c` for programs of several threads |
 //! | `stage` `files` `codes` `program` `crew` | a worker's host, what lies there, its codes; a program; the workers |
 //!
@@ -26,6 +27,7 @@ mod admin;
 mod aftermath;
 mod codes;
 mod courier;
+mod creds;
 mod crew;
 mod factors;
 mod files;
@@ -40,3 +42,4 @@ mod strace;
 mod strike;
 mod torn;
 mod verbs;
+mod ways_in;

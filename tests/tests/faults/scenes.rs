@@ -1,10 +1,11 @@
-//! The logins that are failed and killed.
+//! The logins that are failed and killed, but for those of `ways_in`.
 
 use mfa_tests::HardwareToken;
 use mfa_tests::pam_host::{PamHost, SUCCESS};
 
+use crate::aftermath::Login;
 use crate::codes::Codes;
-use crate::stage::{USER, files_in};
+use crate::stage::{Stage, USER, files_in};
 
 /// Whether the login may let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,8 +14,12 @@ pub(crate) enum Truth {
     Right,
     /// It may not: the answer is wrong.
     Wrong,
+    /// It may, and no code of the app's is used up by it.
+    Free,
     /// It may not, whatever is typed, now and afterwards.
     KeptOut,
+    /// It may, by the emergency code, for nobody can be checked.
+    Emergency,
 }
 
 /// A login.
@@ -26,32 +31,65 @@ pub(crate) struct Scene {
     pub(crate) truth: Truth,
     pub(crate) user: &'static str,
     /// What stands in mfa.toml besides, with the host's folder as `{folder}`.
-    tables: &'static str,
+    pub(crate) tables: &'static str,
     pub(crate) hooks: &'static [&'static str],
     /// What came before; a code that was sent.
     pub(crate) prepare: fn(&PamHost, &mut Codes) -> String,
     /// What is typed, as `pam_host` knows answers.
     pub(crate) answers: fn(&mut Codes, &str) -> Vec<String>,
+    /// Through which PAM service, and from where: lines of the script.
+    pub(crate) service: &'static str,
+    pub(crate) from: &'static str,
+    /// It starts a program, which strace's numbers would strike as well.
+    pub(crate) starts_program: bool,
+    /// It may write into the record; what it leaves half-made there the next writer removes.
+    pub(crate) writes_record: bool,
+    /// What has to be true besides, before anybody logs in again; afterwards the app's codes are asked for.
+    pub(crate) holds: fn(&Stage<'_>, &Login<'_>) -> Result<(), String>,
 }
 
 impl Scene {
+    pub(crate) fn may_let_in(&self) -> bool {
+        match self.truth {
+            Truth::Right | Truth::Free | Truth::Emergency => true,
+            Truth::Wrong | Truth::KeptOut => false,
+        }
+    }
+
     pub(crate) fn tables(&self, folder: &str) -> String {
         self.tables.replace("{folder}", folder)
     }
 }
 
-const ONCE: &str = "[prompt]\ntries = 1\n";
+pub(crate) const ONCE: &str = "[prompt]\ntries = 1\n";
 const DELIVERED: &str = "[prompt]\ntries = 1\n[courier]\nemail = \"file\"\n[courier.file]\n\
                          folder = \"{folder}/out\"\ndemo = true\n[passphrase]\nmemory = 7168\npasses = 1\n";
 const LOCKING: &str = "[prompt]\ntries = 1\n[lockout]\nafter = 2\n";
-const AUTH: &[&str] = &["authenticate"];
-const ALL: &[&str] = &["authenticate", "acct_mgmt", "open_session"];
+pub(crate) const AUTH: &[&str] = &["authenticate"];
+pub(crate) const ALL: &[&str] = &["authenticate", "acct_mgmt", "open_session"];
+
+/// A login over ssh without anything special, of which others are made.
+pub(crate) const SCENE: Scene = Scene {
+    title: "",
+    key: "",
+    truth: Truth::Right,
+    user: USER,
+    tables: ONCE,
+    hooks: AUTH,
+    prepare: nothing,
+    answers: right,
+    service: "login",
+    from: "set rhost 203.0.113.7\nset tty ssh\n",
+    starts_program: false,
+    writes_record: false,
+    holds: |_, _| Ok(()),
+};
 
 fn nothing(_: &PamHost, _: &mut Codes) -> String {
     String::new()
 }
 
-fn right(codes: &mut Codes, _: &str) -> Vec<String> {
+pub(crate) fn right(codes: &mut Codes, _: &str) -> Vec<String> {
     vec![format!("text {}", codes.first())]
 }
 
@@ -113,6 +151,7 @@ pub(crate) const SCENES: &[Scene] = &[
         hooks: AUTH,
         prepare: nothing,
         answers: right,
+        ..SCENE
     },
     Scene {
         title: "a wrong code",
@@ -123,6 +162,7 @@ pub(crate) const SCENES: &[Scene] = &[
         hooks: AUTH,
         prepare: nothing,
         answers: wrong,
+        ..SCENE
     },
     Scene {
         title: "a used code",
@@ -137,6 +177,7 @@ pub(crate) const SCENES: &[Scene] = &[
             String::new()
         },
         answers: right,
+        ..SCENE
     },
     Scene {
         title: "nobody of that name",
@@ -147,6 +188,7 @@ pub(crate) const SCENES: &[Scene] = &[
         hooks: ALL,
         prepare: nothing,
         answers: right,
+        ..SCENE
     },
     Scene {
         title: "the first login, without a state",
@@ -160,6 +202,7 @@ pub(crate) const SCENES: &[Scene] = &[
             String::new()
         },
         answers: right,
+        ..SCENE
     },
     Scene {
         title: "the right code at the third prompt",
@@ -176,6 +219,7 @@ pub(crate) const SCENES: &[Scene] = &[
                 format!("text {}", codes.first()),
             ]
         },
+        ..SCENE
     },
     Scene {
         title: "all phases of a login, and its notice",
@@ -186,6 +230,7 @@ pub(crate) const SCENES: &[Scene] = &[
         hooks: ALL,
         prepare: courier_ready,
         answers: right,
+        ..SCENE
     },
     Scene {
         title: "a wrong code, and the notice of it",
@@ -196,6 +241,7 @@ pub(crate) const SCENES: &[Scene] = &[
         hooks: AUTH,
         prepare: courier_ready,
         answers: wrong,
+        ..SCENE
     },
     Scene {
         title: "Enter, then the app's code",
@@ -206,6 +252,8 @@ pub(crate) const SCENES: &[Scene] = &[
         hooks: AUTH,
         prepare: courier_ready,
         answers: |codes, _| vec!["text ".to_owned(), format!("text {}", codes.first())],
+        starts_program: true,
+        ..SCENE
     },
     Scene {
         title: "a code that was sent",
@@ -216,6 +264,7 @@ pub(crate) const SCENES: &[Scene] = &[
         hooks: AUTH,
         prepare: code_sent,
         answers: |_, sent| vec![format!("text {sent}")],
+        ..SCENE
     },
     Scene {
         title: "a recovery code",
@@ -226,6 +275,7 @@ pub(crate) const SCENES: &[Scene] = &[
         hooks: ALL,
         prepare: |host, _| host.recovery_codes(USER).remove(0),
         answers: |_, code| vec![format!("text {code}")],
+        ..SCENE
     },
     Scene {
         title: "the code of a token",
@@ -240,6 +290,7 @@ pub(crate) const SCENES: &[Scene] = &[
             token.press()
         },
         answers: |_, code| vec![format!("text {code}")],
+        ..SCENE
     },
     Scene {
         title: "a recovery code that is none of hers",
@@ -250,6 +301,7 @@ pub(crate) const SCENES: &[Scene] = &[
         hooks: AUTH,
         prepare: |host, _| host.recovery_codes(USER).remove(0),
         answers: |_, _| vec!["text ZZZZ-ZZZZ-ZZZZZ".to_owned()],
+        ..SCENE
     },
     Scene {
         title: "the right code of somebody who is locked",
@@ -265,6 +317,7 @@ pub(crate) const SCENES: &[Scene] = &[
             String::new()
         },
         answers: right,
+        ..SCENE
     },
     Scene {
         title: "the right code of somebody who is suspended",
@@ -279,6 +332,7 @@ pub(crate) const SCENES: &[Scene] = &[
             String::new()
         },
         answers: right,
+        ..SCENE
     },
     Scene {
         title: "the right code on another device",
@@ -293,5 +347,6 @@ pub(crate) const SCENES: &[Scene] = &[
             String::new()
         },
         answers: right,
+        ..SCENE
     },
 ];

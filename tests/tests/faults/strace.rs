@@ -8,6 +8,17 @@ use std::path::Path;
 /// What the system says to a call.
 const ERRORS: [&str; 6] = ["EIO", "ENOSPC", "EROFS", "EMFILE", "EINTR", "ENOMEM"];
 
+/// Calls that take files from one state to the next.
+pub(crate) const WRITES: [&str; 7] = [
+    "fdatasync",
+    "fsync",
+    "linkat",
+    "pwrite64",
+    "renameat",
+    "renameat2",
+    "unlinkat",
+];
+
 /// What the system may say to a call of this name.
 pub(crate) fn errors(call: &str) -> &'static [&'static str] {
     match call {
@@ -16,6 +27,8 @@ pub(crate) fn errors(call: &str) -> &'static [&'static str] {
         "getpid" | "gettid" | "getuid" | "geteuid" | "getgid" | "getegid" | "umask" | "alarm" => {
             &[]
         }
+        // It sleeps, or is interrupted (Rust's library takes anything else for a mistake of its own).
+        "clock_nanosleep" => &["EINTR"],
         _ => &ERRORS,
     }
 }
@@ -28,7 +41,12 @@ pub(crate) fn error_by_turns(call: &str, number: usize) -> Option<&'static str> 
 
 /// The same, where it goes on. What is always interrupted is tried again without end, as it should be.
 pub(crate) fn lasting_error_by_turns(call: &str, number: usize) -> Option<&'static str> {
-    error_by_turns(call, number).map(|error| if error == "EINTR" { "EIO" } else { error })
+    let error = match error_by_turns(call, number)? {
+        "EINTR" if errors(call).contains(&"EIO") => "EIO",
+        "EINTR" => return None,
+        error => error,
+    };
+    Some(error)
 }
 
 /// What happens at a call.

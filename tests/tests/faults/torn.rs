@@ -177,6 +177,7 @@ fn tear_logins(scene: &'static Scene, is_second: bool, tally: &Tally) {
             has_let_in: false,
             may_be_cut_short: false,
             may_be_torn: true,
+            may_be_done_unsaid: true,
         };
         look_after(&mut place.stage, &login, &meanings, tally)
             .map_err(|what| format!("{tear:?}, second slot {is_second}\n{what}"))?;

@@ -10,7 +10,6 @@
 )]
 
 mod changing;
-mod interrupted;
 mod memory;
 mod module;
 mod programs;
