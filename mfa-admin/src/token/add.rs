@@ -263,7 +263,7 @@ fn keep(
                 match removed {
                     Some(removed) if removed.unknown => {}
                     Some(removed) => {
-                        state.raise_token(&token.id, token.counter.max(removed.counter))
+                        state.raise_token(&token.id, token.counter.max(removed.counter));
                     }
                     None => state.raise_token(&token.id, token.counter),
                 }

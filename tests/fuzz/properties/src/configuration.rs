@@ -50,9 +50,13 @@ fn mark(bytes: &[u8], file: &EmergencyFile) {
     };
     folder::put(FILE_NAME, bytes);
     let path = folder::path().join(FILE_NAME);
-    let use_up =
-        |hash: &str| emergency::use_up(&path, Owner::effective_user(), (salt, hash), 1_795_168_800);
+    let owner = Owner::effective_user();
+    let mark_if = |hash: &str, still: bool| {
+        emergency::use_up(&path, owner, (salt, hash), &|_| still, 1_795_168_800)
+    };
+    let use_up = |hash: &str| mark_if(hash, true);
     assert_eq!(use_up("00"), Mark::Replaced);
+    assert_eq!(mark_if(hash, false), Mark::Replaced);
     let expected = match file.used {
         Some(_) => Mark::UsedBefore,
         None => Mark::Used,

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
 use mfa_core::device::{AssignedDevice, DeviceId};
-use mfa_core::passphrase::{Cost, Hasher, Passphrase};
+use mfa_core::passphrase::{Cost, Hasher, Passphrase, Pepper};
 use mfa_core::record::{
     Algorithm, App, AppId, Device, Digits, EmailAddress, KeptPassphrase, Label, Method, Period,
     Recovery, UserRecord, datetime,
@@ -140,7 +140,9 @@ fn people(folder: &Path) {
         }
         // Ivan has none.
         if name != "ivan" {
-            let hash = Hasher::new().keep(&passphrase(name), CHEAP).unwrap();
+            let hash = Hasher::new(Pepper::of(&key, name))
+                .keep(&passphrase(name), CHEAP)
+                .unwrap();
             record.passphrase = Some(KeptPassphrase::new(hash, 0));
         }
         match name {
