@@ -16,7 +16,7 @@ use crate::cli::{BypassCommand, NameArgs};
 use crate::context::{Context, House, this_device};
 use crate::error::Failure;
 use crate::notice::{self, Change};
-use crate::output::{Reply, cut, shown, table, wrap};
+use crate::output::{Reply, WIDTH, cut, shown, table, wrap};
 use crate::record_view::{duration, moment};
 
 /// Runs a verb.
@@ -230,13 +230,29 @@ fn list(context: &Context<'_>) -> Result<Reply, Failure> {
     let text = if rows.is_empty() {
         "Everybody is asked for a code.".to_owned()
     } else {
-        table(&["USER", "LEFT", "USES", "BY", "REASON"], &rows)
+        list_of(rows)
     };
     let reply = Reply::answer(json!({ "bypasses": documents }), text);
     Ok(if is_whole { reply } else { reply.exiting(4) })
 }
 
-/// One line of the list: 20 + 10 + 4 + 12 + 26 characters at most, and four gaps of 2.
+/// The list; reasons have what the other columns leave of the line.
+fn list_of(mut rows: Vec<Vec<String>>) -> String {
+    let headings = ["USER", "LEFT", "USES", "BY", "REASON"];
+    let last = headings.len() - 1;
+    let width = |(column, heading): (usize, &&str)| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        let widest = cells.map(|cell| cell.chars().count()).max();
+        widest.unwrap_or_default().max(heading.chars().count()) + 2
+    };
+    let others: usize = headings.iter().enumerate().take(last).map(width).sum();
+    for reason in rows.iter_mut().filter_map(|row| row.get_mut(last)) {
+        *reason = cut(reason, WIDTH.saturating_sub(others));
+    }
+    table(&headings, &rows)
+}
+
+/// One line of the list: 20 + 10 + 4 + 12 characters at most and four gaps of 2, and the reason.
 fn row(user: &UserName, bypass: &Bypass, state: Option<&LoginState>, now: u64) -> Vec<String> {
     let left = match bypass.standing(now) {
         Standing::Open(left) => duration(Duration::from_secs(left)),
@@ -249,7 +265,7 @@ fn row(user: &UserName, bypass: &Bypass, state: Option<&LoginState>, now: u64) -
         left,
         cut(&count, 4),
         cut(&shown(&bypass.by), 12),
-        cut(&shown(&bypass.reason), 26),
+        shown(&bypass.reason),
     ]
 }
 
@@ -303,12 +319,24 @@ mod tests {
         let bypass = Bypass::grant(1000, 86_400, &"y".repeat(200), &"z".repeat(100));
         let state = LoginState::default();
         for now in [999, 1000, 1060, 86_400, 100_000] {
-            let row = row(&user, &bypass, Some(&state), now);
-            let text = table(&["USER", "LEFT", "USES", "BY", "REASON"], &[row]);
+            let text = list_of(vec![row(&user, &bypass, Some(&state), now)]);
             assert!(
                 text.lines().all(|line| line.chars().count() <= 80),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_reason_is_cut_no_sooner_than_the_line_ends() {
+        let user = UserName::parse("alice").unwrap();
+        let reason = "phone at the repair shop, ticket 4711, back soon";
+        for (reason, is_whole) in [(reason, true), (&"y".repeat(200)[..], false)] {
+            let bypass = Bypass::grant(1000, 86_400, reason, "root");
+            let text = list_of(vec![row(&user, &bypass, None, 1000)]);
+            assert_eq!(text.contains(reason), is_whole, "{text}");
+            let widest = text.lines().map(|line| line.chars().count()).max();
+            assert!(is_whole || widest == Some(80), "{text}");
         }
     }
 }

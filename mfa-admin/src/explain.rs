@@ -753,10 +753,14 @@ fn walk_recovery(state: &LoginState, record: &UserRecord, config: &Config, walk:
     let text = remaining.text(record);
     if remaining.left > 0 && remaining.verdict == Verdict::Evaluate {
         walk.is_recoverable = true;
-        walk.ok(
-            "recovery",
-            format!("{text}; each lets in once, also while other codes don't"),
-        );
+        if remaining.are_few() {
+            walk.note("recovery", text);
+        } else {
+            walk.ok(
+                "recovery",
+                format!("{text}; each lets in once, also while other codes don't"),
+            );
+        }
     } else if walk.methods.is_empty() {
         let reason = match remaining.verdict {
             Verdict::Evaluate => "recovery_used_up",
