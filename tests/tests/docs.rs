@@ -274,3 +274,56 @@ fn what_standards_forbid_can_not_be_set() {
         assert_eq!(enroll("6", &bits_160), 0);
     });
 }
+
+/// Whether a cell like `MFA-2202, 2203` or `MFA-3011 to 3015` names an id.
+fn names_id(cell: &str, id: u32) -> bool {
+    let ids: Vec<u32> = cell
+        .split(|c: char| !c.is_ascii_digit())
+        .filter_map(|digits| digits.parse().ok())
+        .collect();
+    if cell.contains(" to ") {
+        return (ids[0]..=ids[1]).contains(&id);
+    }
+    ids.contains(&id)
+}
+
+#[test]
+fn every_event_of_the_log_stands_in_the_readme_with_its_id_and_no_other() {
+    let source = document("mfa-core/src/audit.rs");
+    let events: Vec<(u32, String)> = source
+        .lines()
+        .filter_map(|line| {
+            let (_, rest) = line.split_once(" = ")?;
+            let (id, rest) = rest.split_once(", \"")?;
+            let (name, _) = rest.split_once('"')?;
+            Some((id.parse().ok()?, name.to_owned()))
+        })
+        .collect();
+    assert!(events.len() > 60, "{events:?}");
+    let rows: Vec<(String, Vec<String>)> = document("README.md")
+        .lines()
+        .filter(|line| line.starts_with("| MFA-"))
+        .map(|line| {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            let names = cells[2].split(", ").map(str::to_owned);
+            (
+                cells[1].to_owned(),
+                names.filter(|name| !name.is_empty()).collect(),
+            )
+        })
+        .collect();
+    let mut wrong = Vec::new();
+    for (id, name) in &events {
+        let is_there =
+            |(ids, names): &(String, Vec<String>)| names.contains(name) && names_id(ids, *id);
+        if rows.iter().filter(|row| is_there(row)).count() != 1 {
+            wrong.push(format!("MFA-{id} {name}"));
+        }
+    }
+    for name in rows.iter().flat_map(|(_, names)| names) {
+        if !events.iter().any(|(_, event)| event == name) {
+            wrong.push(format!("{name}, which is no event"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
