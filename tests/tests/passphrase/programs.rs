@@ -1,6 +1,6 @@
 //! Real programs: sshd with nothing else as a first factor, and passwd.
 
-use mfa_tests::{Host, Script, on_a_test_host, stacks};
+use mfa_tests::{Host, PASSWORD, Script, on_a_test_host, stacks};
 
 use crate::{PASSPHRASE, RIGHT, WRONG};
 
@@ -107,6 +107,31 @@ fn a_person_changes_the_passphrase_with_passwd() {
         host.terminal_of("root", &["passwd", "alice"])
             .talk(right)
             .expect_success();
+        // Beside the password, as README has it: neither is changed without the other, and who has none changes neither.
+        host.write_service(
+            "passwd",
+            "password requisite pam_mfa.so passphrase\n@include common-password\n",
+        );
+        let shadow = || std::fs::read_to_string("/etc/shadow").unwrap();
+        let before = shadow();
+        for (name, answer) in [("alice", WRONG), ("bob", RIGHT)] {
+            let script = Script::new()
+                .answer("Current password: ", PASSWORD)
+                .answer("Current passphrase: ", answer);
+            let talk = host.terminal_of(name, &["passwd"]).talk(script);
+            talk.expect_failure();
+            assert_eq!(shadow(), before, "{name}");
+        }
+        let script = Script::new()
+            .answer("Current password: ", PASSWORD)
+            .answer("Current passphrase: ", RIGHT)
+            .answer("New passphrase: ", NEW)
+            .answer("New passphrase again: ", NEW)
+            .answer("New password: ", "Kestrel-7-wings-14")
+            .answer("Retype new password: ", "Kestrel-7-wings-14");
+        let talk = host.terminal_of("alice", &["passwd"]).talk(script);
+        talk.expect_success();
+        assert_ne!(shadow(), before);
         // Nobody else's.
         let refused = host
             .terminal_of("bob", &["passwd", "alice"])
