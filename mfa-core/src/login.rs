@@ -13,7 +13,7 @@ mod token;
 pub use account::{
     AccountOutcome, SessionPorts, check_account, note_user, open_session, pass_by_account,
 };
-pub use change::{ChangeOutcome, change_passphrase};
+pub use change::{ChangeOutcome, ask_for_present_passphrase, change_passphrase};
 pub use emergency::{BreakGlass, EMERGENCY_PROMPT, check_account_in_emergency};
 
 use crate::audit::{AuditLog, AuditTrail, Entry, Event, Severity};

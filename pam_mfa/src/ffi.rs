@@ -6,6 +6,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_uint};
 
 use mfa_core::audit::Severity;
 use mfa_core::otp::TypedAnswer;
+use mfa_core::passphrase::PassphraseHash;
 use pam::constants::{
     PAM_CHANGE_EXPIRED_AUTHTOK, PAM_ERROR_MSG, PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON, PamFlag,
     PamResultCode,
@@ -31,7 +32,7 @@ const PAM_UPDATE_AUTHTOK: PamFlag = 0x2000;
 /// What a call of `pam_sm_chauthtok` is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Whether what is needed is there.
+    /// Whether it may be changed, asked of all modules before one changes anything.
     Preliminary,
     /// The change.
     Update,
@@ -56,6 +57,11 @@ impl Phase {
 }
 /// Under which name a handle keeps whom the emergency code has let in.
 const EMERGENCY: &str = "pam_mfa_emergency";
+/// And under which who knows the present passphrase, to change it.
+const PRESENT: &str = "pam_mfa_present";
+
+/// Whose present passphrase was typed, and the hash that it was right by.
+type Present = Option<(Vec<u8>, PassphraseHash)>;
 
 /// A handle of libpam's. Whatever it gives is copied at once: the next conversation may free it.
 pub(crate) struct Pam<'a>(&'a mut PamHandle);
@@ -212,6 +218,27 @@ impl Pam<'_> {
     pub(crate) fn is_emergency(&self) -> bool {
         let user = self.current_user().filter(|user| !user.is_empty());
         user.is_some() && user == self.noted_emergency()
+    }
+
+    /// Notes in this handle that `PAM_USER` knows the present passphrase; whether it is noted.
+    pub(crate) fn note_present(&mut self, hash: PassphraseHash) -> bool {
+        match self.current_user() {
+            Some(user) => {
+                let present: Present = Some((user, hash));
+                self.0.set_data(PRESENT, Box::new(present)).is_ok()
+            }
+            None => false,
+        }
+    }
+
+    /// What `PAM_USER` has shown to know, once.
+    pub(crate) fn take_present(&mut self) -> Option<PassphraseHash> {
+        // SAFETY: what has this name was put there by `note_present` or below, and is a `Present`; it is copied at once.
+        let noted = unsafe { self.0.get_data::<Present>(PRESENT) };
+        let (user, hash) = noted.ok()?.clone()?;
+        // Where it can't be replaced nobody is to take it again.
+        self.0.set_data(PRESENT, Box::new(Present::None)).ok()?;
+        (self.current_user()? == user).then_some(hash)
     }
 
     fn noted_emergency(&self) -> Option<Vec<u8>> {

@@ -17,6 +17,7 @@ use mfa_core::login::{
     SessionPorts, Setting,
 };
 use mfa_core::otp::TypedAnswer;
+use mfa_core::passphrase::{Judge, PassphraseHash};
 use mfa_core::policy;
 use mfa_core::request::{Caller, LoginRequest, RemoteHost, find_account};
 use mfa_core::seal::SealingKey;
@@ -86,12 +87,9 @@ pub(crate) fn close_session(pam: &mut Pam<'_>, args: &[&CStr]) -> PamResultCode 
 
 pub(crate) fn chauthtok(pam: &mut Pam<'_>, args: &[&CStr], phase: Phase) -> PamResultCode {
     let hook: fn(&mut Visit<'_, '_>) -> PamResultCode = match phase {
-        Phase::Preliminary => |visit| {
-            if visit.is_ready_for_a_change() {
-                PamResultCode::PAM_SUCCESS
-            } else {
-                PamResultCode::PAM_TRY_AGAIN
-            }
+        Phase::Preliminary => |visit| match visit.ask_for_present_passphrase() {
+            Ok(outcome) => outcome.map_or_else(change_code, |()| PamResultCode::PAM_SUCCESS),
+            Err(_) => PamResultCode::PAM_TRY_AGAIN,
         },
         Phase::Update => |visit| change_code(visit.change_passphrase()),
         Phase::Expired => |_| PamResultCode::PAM_IGNORE,
@@ -275,24 +273,27 @@ impl Visit<'_, '_> {
         Ok(login::run(request, &setting, &mut ports, trail))
     }
 
-    /// Whether a passphrase could be changed; the line that says why not has been written.
-    fn is_ready_for_a_change(&mut self) -> bool {
-        let mut request = request_of(self.pam, self.args);
-        let mut trail = resumed_trail(self.pam, &request);
-        let is_ready = self.prepare(&mut request, &mut trail).is_ok();
-        self.leave_trail(&trail);
-        is_ready
+    /// Asks who wants another passphrase for the present one, and notes by what it was right.
+    fn ask_for_present_passphrase(&mut self) -> Result<Result<(), ChangeOutcome>, Unusable> {
+        self.pam.take_present();
+        let asked = self.change(|request, setting, ports, trail, _| {
+            login::ask_for_present_passphrase(request, setting, ports, trail)
+        })?;
+        Ok(asked.and_then(|present: PassphraseHash| {
+            let is_noted = self.pam.note_present(present);
+            is_noted.then_some(()).ok_or(ChangeOutcome::Unavailable)
+        }))
     }
 
     fn change_passphrase(&mut self) -> ChangeOutcome {
-        let mut request = request_of(self.pam, self.args);
-        let mut trail = resumed_trail(self.pam, &request);
-        let outcome = match self.prepare(&mut request, &mut trail) {
-            Ok((host, key)) => self.change(&request, &mut trail, &host, &key),
-            Err(Unusable::Host | Unusable::Other) => ChangeOutcome::Unavailable,
+        // libpam comes here only when the present one was right; PAM_USER may have been changed since.
+        let Some(present) = self.pam.take_present() else {
+            return ChangeOutcome::Refused;
         };
-        self.leave_trail(&trail);
-        outcome
+        let changed = self.change(|request, setting, ports, trail, judge| {
+            login::change_passphrase(request, setting, ports, trail, (&present, judge))
+        });
+        changed.unwrap_or(ChangeOutcome::Unavailable)
     }
 
     /// What a login and a change of the passphrase need of this host.
@@ -309,34 +310,45 @@ impl Visit<'_, '_> {
         Ok((host, key))
     }
 
-    fn change(
+    /// Plays one half of a change, in lines of the same login.
+    fn change<T>(
         &mut self,
-        request: &LoginRequest,
-        trail: &mut AuditTrail,
-        host: &Host,
-        key: &SealingKey,
-    ) -> ChangeOutcome {
-        self.delay_refusals(&host.config);
-        let setting = Setting {
-            config: &host.config,
-            device: host.device,
-            key,
-            channels: host.channels,
-        };
-        let mut courier = Process::new(&host.config, &self.args.conf, Owner::ROOT);
-        let mut judge = Process::new(&host.config, &self.args.conf, Owner::ROOT);
-        let mut ports = Ports {
-            prompt: &mut Conversation {
-                user: self.pam.current_user(),
-                pam: self.pam,
-                emergency: None,
-            },
-            clock: &SystemClock::new(),
-            store: &host.store,
-            courier: &mut courier,
-            audit: &mut Log(self.pam),
-        };
-        login::change_passphrase(request, &setting, &mut ports, &mut judge, trail)
+        half: impl FnOnce(
+            &LoginRequest,
+            &Setting<'_>,
+            &mut Ports<'_>,
+            &mut AuditTrail,
+            &mut dyn Judge,
+        ) -> T,
+    ) -> Result<T, Unusable> {
+        let mut request = request_of(self.pam, self.args);
+        let mut trail = resumed_trail(self.pam, &request);
+        let prepared = self.prepare(&mut request, &mut trail);
+        let played = prepared.map(|(host, key)| {
+            self.delay_refusals(&host.config);
+            let setting = Setting {
+                config: &host.config,
+                device: host.device,
+                key: &key,
+                channels: host.channels,
+            };
+            let mut courier = Process::new(&host.config, &self.args.conf, Owner::ROOT);
+            let mut judge = Process::new(&host.config, &self.args.conf, Owner::ROOT);
+            let mut ports = Ports {
+                prompt: &mut Conversation {
+                    user: self.pam.current_user(),
+                    pam: self.pam,
+                    emergency: None,
+                },
+                clock: &SystemClock::new(),
+                store: &host.store,
+                courier: &mut courier,
+                audit: &mut Log(self.pam),
+            };
+            half(&request, &setting, &mut ports, &mut trail, &mut judge)
+        });
+        self.leave_trail(&trail);
+        played
     }
 
     /// Has the host program wait after a refusal.

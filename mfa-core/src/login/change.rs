@@ -1,5 +1,6 @@
-//! A person changes the passphrase, `pam_sm_chauthtok(3)`: the present one is asked for and judged like at a login, then
-//! the new one twice. Whoever has none sees what somebody sees who does not know it.
+//! A person changes the passphrase, `pam_sm_chauthtok(3)`: the present one is asked for and judged like at a login, before
+//! any module of the service changes anything; then the new one twice. Whoever has none sees what somebody sees who does not
+//! know it.
 
 use super::{Login, LoginOutcome, Noticed, Ports, Setting, decoy_index, note_user};
 use crate::audit::{AuditTrail, Entry, Event};
@@ -7,7 +8,7 @@ use crate::critical::CriticalSection;
 use crate::host;
 use crate::notice;
 use crate::passphrase::policy as passphrase_policy;
-use crate::passphrase::{Cost, Judge, Opinion, Passphrase, Question};
+use crate::passphrase::{Cost, Judge, Opinion, Passphrase, PassphraseHash, Question};
 use crate::policy::{self, Decision, DenyReason};
 use crate::record::{KeptPassphrase, UserRecord};
 use crate::request::LoginRequest;
@@ -20,6 +21,9 @@ pub(super) const CURRENT_PROMPT: &str = "Current passphrase: ";
 pub(super) const NEW_PROMPT: &str = "New passphrase: ";
 /// And once more.
 pub(super) const AGAIN_PROMPT: &str = "New passphrase again: ";
+
+/// Why none is taken where nobody says whether it is good enough.
+const NO_JUDGE: &str = "this host can't judge it now; tell your administrator";
 
 /// Characters of a text that a host program shows (`PAM_MAX_MSG_SIZE` is 512 bytes).
 const MAX_WHY: usize = 200;
@@ -42,23 +46,39 @@ pub enum ChangeOutcome {
     Unavailable,
 }
 
-/// Has a person change the passphrase.
+/// Asks for the present passphrase; the hash that it was right by, which [`change_passphrase`] takes the place of.
+///
+/// # Errors
+///
+/// How the change ended with that.
+pub fn ask_for_present_passphrase(
+    request: &LoginRequest,
+    setting: &Setting<'_>,
+    ports: &mut Ports<'_>,
+    trail: &mut AuditTrail,
+) -> Result<PassphraseHash, ChangeOutcome> {
+    Login::new(request, setting, ports, trail).prove()
+}
+
+/// Has a person who knows the `present` passphrase change it.
 pub fn change_passphrase(
     request: &LoginRequest,
     setting: &Setting<'_>,
     ports: &mut Ports<'_>,
-    judge: &mut dyn Judge,
     trail: &mut AuditTrail,
+    (present, judge): (&PassphraseHash, &mut dyn Judge),
 ) -> ChangeOutcome {
+    // Names the user in the lines; who is gone meanwhile has nothing that could be changed.
+    let _ = note_user(request, ports.store, trail);
     let mut login = Login::new(request, setting, ports, trail);
-    match login.change(judge) {
+    match login.ask_for_a_new_one(present, judge) {
         Ok(()) => ChangeOutcome::Changed,
         Err(outcome) => outcome,
     }
 }
 
 impl Login<'_, '_> {
-    fn change(&mut self, judge: &mut dyn Judge) -> Result<(), ChangeOutcome> {
+    fn prove(&mut self) -> Result<PassphraseHash, ChangeOutcome> {
         let decoy = Subject::Decoy(decoy_index(self.setting.key, self.request));
         let record = match note_user(self.request, self.ports.store, self.trail) {
             Ok(None) => self.ports.store.record(decoy),
@@ -79,7 +99,7 @@ impl Login<'_, '_> {
             Err(error) => self.store_is_unusable(&error),
         }
         self.ask_for_the_present_one(subject)?;
-        self.ask_for_a_new_one(judge)
+        self.beside().right_hash().ok_or(ChangeOutcome::Refused)
     }
 
     fn ask_for_the_present_one(&mut self, subject: Subject<'_>) -> Result<(), ChangeOutcome> {
@@ -105,7 +125,11 @@ impl Login<'_, '_> {
         })
     }
 
-    fn ask_for_a_new_one(&mut self, judge: &mut dyn Judge) -> Result<(), ChangeOutcome> {
+    fn ask_for_a_new_one(
+        &mut self,
+        present: &PassphraseHash,
+        judge: &mut dyn Judge,
+    ) -> Result<(), ChangeOutcome> {
         // In the next prompt: what is said apart from one, not every host program shows.
         let mut why = String::new();
         for attempt in 1..=self.setting.config.prompt.tries.get() {
@@ -118,8 +142,8 @@ impl Login<'_, '_> {
                         .as_passphrase()
                         .is_ok_and(|again| again.is_same_as(&new)) =>
                 {
-                    match self.judge_new(&new, judge) {
-                        Ok(()) => return self.put(&new),
+                    match self.judge_new(&new, present, judge) {
+                        Ok(()) => return self.put(&new, present),
                         Err(refusal) => refusal,
                     }
                 }
@@ -134,10 +158,19 @@ impl Login<'_, '_> {
     }
 
     /// Why a new passphrase is not taken.
-    fn judge_new(&mut self, new: &Passphrase, judge: &mut dyn Judge) -> Result<(), String> {
-        let beside = self.beside();
-        if beside.is_same_as(new) {
-            return Err("it is the one that you have; take another".to_owned());
+    fn judge_new(
+        &mut self,
+        new: &Passphrase,
+        present: &PassphraseHash,
+        judge: &mut dyn Judge,
+    ) -> Result<(), String> {
+        match self.beside().is_right_by(new, present) {
+            Ok(false) => {}
+            Ok(true) => return Err("it is the one that you have; take another".to_owned()),
+            Err(error) => {
+                self.passphrase_is_unusable(error, &Entry::default());
+                return Err(NO_JUDGE.to_owned());
+            }
         }
         let host = host::name();
         let question = Question {
@@ -154,18 +187,16 @@ impl Login<'_, '_> {
                     ..Entry::default()
                 };
                 self.log(Event::StoreUnusable, &entry);
-                Err("this host can't judge it now; tell your administrator".to_owned())
+                Err(NO_JUDGE.to_owned())
             }
         }
     }
 
     /// Keeps it, if the one that was asked for is still the present one.
-    fn put(&mut self, new: &Passphrase) -> Result<(), ChangeOutcome> {
+    fn put(&mut self, new: &Passphrase, old: &PassphraseHash) -> Result<(), ChangeOutcome> {
         let (setting, request) = (self.setting, self.request);
         let cost = Cost::from(&setting.config.passphrase);
-        let beside = self.beside();
-        let (old, fresh) = (beside.right_hash(), beside.keep(new, cost));
-        let fresh = match fresh {
+        let fresh = match self.beside().keep(new, cost) {
             Ok(fresh) => fresh,
             Err(error) => {
                 self.passphrase_is_unusable(error, &Entry::default());
@@ -184,7 +215,7 @@ impl Login<'_, '_> {
         let mut changed = None;
         let put = self.ports.store.change_passphrase(user, &mut |record| {
             let present = record.passphrase.as_ref().map(|kept| &kept.hash);
-            if present != old.as_ref() || may_change(setting, request, Some(record)).is_err() {
+            if present != Some(old) || may_change(setting, request, Some(record)).is_err() {
                 return None;
             }
             changed = Some(record.clone());

@@ -135,10 +135,13 @@ impl Beside {
         is_lost.then_some("sealed_secret")
     }
 
-    /// Whether another one is the one that was typed.
-    pub(super) fn is_same_as(&self, other: &Passphrase) -> bool {
-        let typed = self.passphrase.as_ref();
-        typed.is_some_and(|typed| typed.is_same_as(other))
+    /// Whether another one is the one that is kept.
+    pub(super) fn is_right_by(
+        &mut self,
+        other: &Passphrase,
+        kept: &PassphraseHash,
+    ) -> Result<bool, PassphraseError> {
+        self.hasher.is_right(Some(other), Some(kept), kept.cost())
     }
 
     /// What it was right by.

@@ -628,8 +628,13 @@ fn change(scene: &Scene, answers: Vec<Answer<'_>>, opinions: Vec<Opinion>) -> Ch
     let (outcome, lines) = scene.through(
         &mut person,
         &scene.shelf,
-        |request, setting, ports, trail| {
-            change_passphrase(request, setting, ports, &mut script, trail)
+        |request, setting, ports, trail| match ask_for_present_passphrase(
+            request, setting, ports, trail,
+        ) {
+            Ok(present) => {
+                change_passphrase(request, setting, ports, trail, (&present, &mut script))
+            }
+            Err(outcome) => outcome,
         },
     );
     assert!(person.answers.is_empty() && script.0.is_empty());
