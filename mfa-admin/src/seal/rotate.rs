@@ -84,10 +84,17 @@ pub(super) fn run(context: &Context<'_>) -> Result<Reply, Failure> {
         "unopened": done.foreign,
     });
     let text = format!(
-        "Key {} seals all {} secrets of {} records; key {before} is gone. {} What was copied of the store until now opens \
+        "Key {} seals {} secrets of {} records; key {before} is gone. {} What was copied of the store until now opens \
          with the key of your last backup alone.",
         both.id(),
-        done.secrets,
+        match done.foreign.len() {
+            0 => format!("all {}", done.secrets),
+            foreign => format!(
+                "{} of {}",
+                done.secrets.saturating_sub(foreign),
+                done.secrets
+            ),
+        },
         done.records,
         match &place {
             KeyPlace::File(path) =>
