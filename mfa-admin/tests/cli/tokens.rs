@@ -390,6 +390,23 @@ fn a_token_that_came_back_is_in_step_when_another_one_goes() {
 }
 
 #[test]
+fn a_token_that_is_looked_for_while_keys_are_changed_is_sealed_with_the_new_one() {
+    needs_root!();
+    let host = Host::new();
+    host.run("user add daemon").expect(0);
+    let mut terminal = host.terminal("token add daemon --hotp");
+    terminal
+        .answer("Secret in base32: ", &format!("{SECRET}\n"))
+        .answer("Code that the token shows: ", "000000\n");
+    host.run("seal rotate").expect(0);
+    terminal.answer("Code that the token shows: ", &format!("{}\n", shown(0)));
+    let run = terminal.end();
+    assert_eq!(run.code, 0, "{}", run.out);
+    host.run("seal status").expect(0);
+    assert!(lets_in(&host, &shown(1)));
+}
+
+#[test]
 fn two_codes_in_a_row_bring_a_token_back_from_anywhere_ahead() {
     needs_root!();
     let host = with_token();

@@ -513,7 +513,7 @@ fn a_record_that_no_login_could_read_is_not_written() {
     let before = place.store.record(Subject::User(&alice())).unwrap();
     let id = |number| crate::record::AppId::parse(format!("{number:08x}")).unwrap();
     let too_many = |record: &mut UserRecord| {
-        for number in 0..crate::record::MAX_REMOVED_TOKENS + 1 {
+        for number in 0..=crate::record::MAX_REMOVED_TOKENS {
             record.removed_tokens.push(crate::record::RemovedToken {
                 id: id(number),
                 counter: 0,
