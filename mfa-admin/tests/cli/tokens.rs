@@ -348,6 +348,18 @@ fn what_was_used_while_somebody_looked_for_their_token_stays_used() {
         assert!(!lets_in(&host, &shown(used)), "{used}");
     }
     assert!(lets_in(&host, &shown(5)));
+    // Nor does anybody bring it back to them who has lost the state.
+    let lose = |host: &Host| std::fs::remove_file(host.path("store/state/daemon")).unwrap();
+    let two = |counter| format!("{}\n{}\n", shown(counter), shown(counter + 1));
+    lose(&host);
+    host.feed("token resync daemon", &two(3)).expect(1);
+    host.feed("token resync daemon", &two(6)).expect(0);
+    let host = Host::new();
+    host.run("user add daemon").expect(0);
+    add(&host, "far", "--counter 500");
+    lose(&host);
+    host.feed("token resync daemon", &two(498)).expect(1);
+    host.feed("token resync daemon", &two(500)).expect(0);
 }
 
 #[test]
