@@ -260,12 +260,9 @@ fn keep(
                 let removed = record.and_then(|record| record.removed_token(&token.id));
                 // Where nobody knows which were used the state stays without it, and no code of it lets in. While somebody
                 // looked for their token, another administrator may have added it, and removed it after a login.
-                match removed {
-                    Some(removed) if removed.unknown => {}
-                    Some(removed) => {
-                        state.raise_token(&token.id, token.counter.max(removed.counter));
-                    }
-                    None => state.raise_token(&token.id, token.counter),
+                let known = removed.map_or(0, |removed| removed.counter);
+                if !removed.is_some_and(|removed| removed.unknown) {
+                    state.raise_token(&token.id, token.counter.max(known));
                 }
             })
     };

@@ -401,6 +401,36 @@ fn a_rotation_does_not_say_that_it_sealed_what_neither_key_opens() {
 }
 
 #[test]
+fn a_rotation_of_the_wrong_key_does_not_say_that_it_seals_anything() {
+    needs_root!();
+    let host = crowded();
+    let old = key_text(&host);
+    let run = host.run("seal rotate").expect(0);
+    assert!(
+        run.out.contains(" seals all 3 secrets of 3 records;"),
+        "{}",
+        run.out
+    );
+    let right = key_text(&host);
+    // The key of an old backup, by mistake.
+    write_key(&host, &old);
+    let run = host.run("seal rotate").expect(1);
+    assert!(
+        run.out.contains(" seals 0 of 3 secrets of 3 records;"),
+        "{}",
+        run.out
+    );
+    assert_eq!(run.err.matches("neither key").count(), 3, "{}", run.err);
+    // The right one, below the first line of that: nothing is lost.
+    let now = key_text(&host);
+    let (first, rest) = now.split_once('\n').unwrap();
+    let (right, _) = right.split_once('\n').unwrap();
+    write_key(&host, &format!("{first}\n{right}\n{rest}"));
+    host.run("seal rotate").expect(0);
+    status(&host, 0);
+}
+
+#[test]
 fn one_rotation_at_a_time() {
     needs_root!();
     let host = crowded();

@@ -349,6 +349,18 @@ fn what_was_used_while_somebody_looked_for_their_token_stays_used() {
         assert!(!lets_in(&host, &shown(used)), "{used}");
     }
     assert!(lets_in(&host, &shown(5)));
+    // Nor does anybody bring it back to them who has lost the state.
+    let lose = |host: &Host| std::fs::remove_file(host.path("store/state/daemon")).unwrap();
+    let two = |counter| format!("{}\n{}\n", shown(counter), shown(counter + 1));
+    lose(&host);
+    host.feed("token resync daemon", &two(3)).expect(1);
+    host.feed("token resync daemon", &two(6)).expect(0);
+    let host = Host::new();
+    host.run("user add daemon").expect(0);
+    add(&host, "far", "--counter 500");
+    lose(&host);
+    host.feed("token resync daemon", &two(498)).expect(1);
+    host.feed("token resync daemon", &two(500)).expect(0);
 }
 
 #[test]
@@ -387,6 +399,23 @@ fn a_token_that_came_back_is_in_step_when_another_one_goes() {
     host.run("token remove daemon spare --yes").expect(0);
     assert_eq!(next(&host), 1);
     assert!(!lets_in(&host, &shown(0)));
+    assert!(lets_in(&host, &shown(1)));
+}
+
+#[test]
+fn a_token_that_is_looked_for_while_keys_are_changed_is_sealed_with_the_new_one() {
+    needs_root!();
+    let host = Host::new();
+    host.run("user add daemon").expect(0);
+    let mut terminal = host.terminal("token add daemon --hotp");
+    terminal
+        .answer("Secret in base32: ", &format!("{SECRET}\n"))
+        .answer("Code that the token shows: ", "000000\n");
+    host.run("seal rotate").expect(0);
+    terminal.answer("Code that the token shows: ", &format!("{}\n", shown(0)));
+    let run = terminal.end();
+    assert_eq!(run.code, 0, "{}", run.out);
+    host.run("seal status").expect(0);
     assert!(lets_in(&host, &shown(1)));
 }
 
