@@ -11,12 +11,13 @@ use mfa_tests::pam_host::PamHost;
 use mfa_tests::{Authenticator, on_a_bare_host, proof};
 
 use crate::crew::{Tally, WORKERS, share};
-use crate::factors::{FACTOR_VERBS, Outcome};
+use crate::factors::FACTOR_VERBS;
 use crate::files::{Files, Shapes};
 use crate::program::{Ran, after, faults, is_of_a_library, run};
 use crate::scenes::{SCENES, Scene};
 use crate::stage::{Stage, enrolled_host, files_in, put_file, sweep};
 use crate::strace::{self, Blow, Fault, WRITES, calls, list_all};
+use crate::tried::Outcome;
 use crate::verbs::{VERBS, Verb};
 
 const FAILED: &str = "system calls failed, one at a time";

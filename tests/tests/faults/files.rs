@@ -129,7 +129,7 @@ fn payload(slot: &[u8]) -> Option<(u64, &[u8])> {
 
 /// Keys whose values are times, which may be short, or random, and may have no digit, or a name that NSS may not tell. The boot is none before the clock of a
 /// state has run, which nothing else comes with where a code could not be made.
-const MASKED: [&str; 10] = [
+const MASKED: [&str; 12] = [
     "elapsed_ms",
     "up_ms",
     "wall_ms",
@@ -140,6 +140,8 @@ const MASKED: [&str; 10] = [
     "set",
     "salt",
     "by",
+    "since",
+    "left",
 ];
 
 /// The text with `#` in the place of times, ids, codes and secrets: long words with a digit in them.

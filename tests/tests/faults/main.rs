@@ -7,6 +7,7 @@
 //! | `torn` | writes of which only a part has reached the disk |
 //! | `aftermath` | what has to be true after each of those |
 //! | `admin` `init` | verbs that write (`verbs`, `factors`), with each system call failing, and killed at each |
+//! | `tried` | who gets in by what after those |
 //! | `courier` | `send` and `drain`, the same, in each of their threads |
 //! | `creds` | systemd-creds, the same, while it opens the key for a login |
 //! | `strace` `strike` | what fails a call or kills there: strace(1), and `tests/pam/strike.c` for programs of several threads |
@@ -41,5 +42,6 @@ mod stage;
 mod strace;
 mod strike;
 mod torn;
+mod tried;
 mod verbs;
 mod ways_in;

@@ -3,11 +3,11 @@
 use mfa_tests::pam_host::{PamHost, SUCCESS};
 
 use crate::codes::Codes;
-use crate::factors::{
-    Outcome, granted, key_holds, recovery_holds, revoking_holds, with_recovery_codes,
-};
 use crate::files::Shapes;
 use crate::stage::{Stage, USER, put_file};
+use crate::tried::{
+    Outcome, granted, key_holds, recovery_holds, revoking_holds, with_recovery_codes,
+};
 
 /// A verb.
 pub(crate) struct Verb {

@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use crate::aftermath::Login;
 use crate::codes::Codes;
-use crate::factors::{
+use crate::scenes::{ALL, AUTH, ONCE, SCENE, Scene, Truth};
+use crate::stage::{Stage, USER};
+use crate::tried::{
     NEW, OLD, UNASKED, WITH_PASSPHRASE, code_on, granted, is_present, name_credential,
     with_passphrase,
 };
-use crate::scenes::{ALL, AUTH, ONCE, SCENE, Scene, Truth};
-use crate::stage::{Stage, USER};
 
 /// What a passphrase costs, and what more it is to cost from now on.
 const CHEAP: &str = "[prompt]\ntries = 1\n[passphrase]\nmemory = 7168\npasses = 1\n";
