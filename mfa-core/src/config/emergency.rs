@@ -90,9 +90,9 @@ impl EmergencyFile {
     }
 
     /// Whether a login is one at which the code is asked for: at one of these terminals, by one of these services, from
-    /// nowhere else, by a program that root runs, and for itself. su keeps its caller's uid; sudo becomes root, and says for
-    /// whom (`PAM_RUSER`). They can bring errors about, by their limits. Who logs in does not matter: everybody there is
-    /// asked the same.
+    /// nowhere else, by a program that root runs, and for itself. su and sudo keep their caller's real uid, and say for whom
+    /// they run (`PAM_RUSER`): callers can bring errors about, by their limits. Who logs in does not matter: everybody there
+    /// is asked the same.
     #[must_use]
     pub fn is_asked_at(&self, request: &LoginRequest) -> bool {
         let tty = without_dev(request.tty.as_deref().unwrap_or_default());

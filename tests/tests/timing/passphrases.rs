@@ -47,11 +47,10 @@ fn trace(people: &People, kind: Kind, script: &str, options: &str) -> Vec<String
     assert_ne!(seen.sole_result(), SUCCESS, "{seen}");
     let trace = fs::read_to_string(TRACE).unwrap();
     // Without -f no process is named before a call.
-    let lines = trace.lines().map(|line| match options {
-        "" => format!("0 {line}"),
-        _ => line.to_owned(),
-    });
-    let trace = lines.collect::<Vec<_>>().join("\n");
+    let trace = match options {
+        "" => format!("0 {}", trace.trim_end().replace('\n', "\n0 ")),
+        _ => trace,
+    };
     comparable_calls(kind, &trace)
 }
 

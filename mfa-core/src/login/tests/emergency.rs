@@ -234,11 +234,11 @@ fn what_is_taken_out_of_the_file_while_the_prompt_is_open_counts() {
     for (number, change) in changes.into_iter().enumerate() {
         let console = Console::new();
         let code = console.code;
-        let typed: Answer<'_> = Box::new(|| {
+        let edited: Answer<'_> = Box::new(|| {
             change(&console);
             Ok(code)
         });
-        let login = console.play(vec![typed, says(code), says(code)]);
+        let login = console.play(vec![edited, says(code), says(code)]);
         assert_eq!(login.outcome, LoginOutcome::Unavailable, "case {number}");
         assert_eq!(login.events[1..], ["2112 replaced"; 3], "case {number}");
     }

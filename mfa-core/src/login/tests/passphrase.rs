@@ -342,6 +342,12 @@ fn each_wrong_passphrase_is_told_of_and_each_at_a_change_too() {
     let changed = change(&scene, answers(&[WRONG]), vec![]);
     assert_eq!(changed.outcome, ChangeOutcome::Refused);
     assert_eq!(told(), ["bad_passphrase"]);
+    // And where it is all that is asked for.
+    let bypass = crate::bypass::Bypass::grant(EARLIER.0, 3600, "no phone", "root");
+    scene.change(|record| record.bypass = Some(bypass.clone()));
+    scene.watch.0.set(EARLIER.0 + 61);
+    scene.types(&[WRONG, RIGHT]);
+    assert_eq!(told(), ["bad_passphrase"]);
 }
 
 #[test]
@@ -365,6 +371,48 @@ fn where_a_code_is_sent_at_once_everybody_costs_one_hash_before_it() {
             assert_eq!(hashes, 1, "case {number}, {typed}");
         }
     }
+}
+
+#[test]
+fn the_clock_goes_on_beside_wrong_passphrases_and_a_right_one_ends_their_row() {
+    let scene = with_passphrase();
+    scene.types(&[WRONG, "000000"].repeat(3));
+    let login = scene.types(&[WRONG, "000000"].repeat(3));
+    assert_eq!(login.events, ["1004", "2111", "2111", "2201"]);
+    // The minute is over for whoever has waited for it, though no code was looked at meanwhile.
+    scene.watch.0.set(EARLIER.0 + 61);
+    let login = scene.types(&[WRONG, "000000", RIGHT, "000000", RIGHT, "111111"]);
+    assert_eq!(login.events, ["1004", "2111", "2101", "2101"]);
+    let state = scene.shelf.state.borrow();
+    let failures = (state.passphrase.in_window, state.passphrase.in_row);
+    assert_eq!(failures, (1, 0), "a slip is no row of them");
+}
+
+/// sshd hands the same dummy to other modules in the place of the password.
+struct Unwanted<'a>(Person<'a>);
+
+impl Prompt for Unwanted<'_> {
+    fn ask(&mut self, text: &str, echo: bool) -> Result<TypedAnswer, PromptError> {
+        self.0.ask(text, echo)
+    }
+
+    fn is_password(&mut self, answer: &TypedAnswer) -> bool {
+        answer.is_same_as(DUMMY.as_bytes())
+    }
+}
+
+#[test]
+fn what_sshd_hides_is_no_password_where_a_passphrase_is_asked_for() {
+    let scene = with_passphrase();
+    let dummies = [DUMMY, "\u{8}\n\r\u{7f}IN"].repeat(3);
+    let mut person = Unwanted(Person {
+        answers: answers(&dummies).into(),
+        prompts: Vec::new(),
+    });
+    let (outcome, _) = scene.through(&mut person, &scene.shelf, run);
+    assert_eq!(outcome, LoginOutcome::Refused);
+    // As many questions as for everybody.
+    assert!(person.0.answers.is_empty());
 }
 
 #[test]
