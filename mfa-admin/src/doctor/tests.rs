@@ -41,7 +41,7 @@ impl Trial {
             0o444,
         );
         let code = format!(
-            "version = 1\nusers = [\"root\"]\nservices = [\"sshd\"]\nttys = [\"null\"]\n\
+            "version = 1\nusers = [\"root\"]\nservices = [\"login\"]\nttys = [\"null\"]\n\
              generated = 2026-11-20T09:00:00Z\nsalt = \"{0}\"\nhash = \"{0}{0}\"\n",
             "00112233445566778899aabbccddeeff"
         );
@@ -58,6 +58,7 @@ impl Trial {
             &stack.replace("CONF", &at("mfa.toml").display().to_string()),
             0o644,
         );
+        write(&at("pam.d/login"), "auth required pam_permit.so\n", 0o644);
         let store = FileStore::create(&at("store"), owner, &[]).unwrap();
         let syslog = at("log");
         let trial = Self {

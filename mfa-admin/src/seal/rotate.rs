@@ -39,6 +39,15 @@ pub(super) fn run(context: &Context<'_>) -> Result<Reply, Failure> {
     let place = KeyPlace::of(&house.config);
     let key = house.key()?;
     let is_resumed = key.id_before().is_some();
+    if !is_resumed && !is_of_this_store(&house.store, &key)? {
+        return Err(Failure::refused(
+            format!(
+                "no secret in the store is sealed with key {}; nothing was changed",
+                key.id()
+            ),
+            "put the right sealing key back from your backup: `mfa-admin seal status` names it",
+        ));
+    }
     let both = if is_resumed {
         key
     } else {
@@ -125,6 +134,25 @@ fn warn_of_foreign(context: &Context<'_>, done: &Done) {
             "what neither key opens was left as it is: `mfa-admin seal status` says with which key it opens",
         );
     }
+}
+
+/// Whether anything is sealed with a key, or nothing at all. The wrong one is told by the first record, as a rule; changed, it
+/// would leave its name, and the key of what is not sealed, in the place of the right one's.
+fn is_of_this_store(store: &FileStore, key: &SealingKey) -> Result<bool, Failure> {
+    let mut is_empty = true;
+    for user in store.users()? {
+        // What can't be read is named later.
+        let Ok(Some(mut record)) = store.record(Subject::User(&user)) else {
+            continue;
+        };
+        for sealed in record.sealed_texts() {
+            if sealed_with(sealed.text) == Some(key.id()) {
+                return Ok(true);
+            }
+            is_empty = false;
+        }
+    }
+    Ok(is_empty)
 }
 
 /// Puts keys in place while nobody else changes records.

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use mfa_core::bypass::Standing;
 use mfa_core::clock::rfc3339;
 use mfa_core::config::Config;
 use mfa_core::courier::Channels;
@@ -345,7 +346,7 @@ pub(super) fn list(context: &Context<'_>) -> Result<Reply, Failure> {
     for user in house.store.users()? {
         match house.store.record(Subject::User(&user)) {
             Ok(Some(record)) => {
-                rows.push(row(&record, here));
+                rows.push(row(&record, here, context.unix_seconds()));
                 documents.push(record_view::record(&record, here));
             }
             // Removed since the folder was read.
@@ -355,7 +356,7 @@ pub(super) fn list(context: &Context<'_>) -> Result<Reply, Failure> {
                 context.output.warn(&error.to_string());
                 documents.push(json!({ "user": user.as_str(), "error": error.to_string() }));
                 rows.push(vec![
-                    cut(&shown(user.as_str()), 26),
+                    cut(&shown(user.as_str()), 22),
                     "unreadable".to_owned(),
                 ]);
             }
@@ -364,17 +365,18 @@ pub(super) fn list(context: &Context<'_>) -> Result<Reply, Failure> {
     let text = if rows.is_empty() {
         "No users yet. Next: mfa-admin user add NAME".to_owned()
     } else {
-        table(
-            &["USER", "STATUS", "METHODS", "APPS", "HOSTS", "HERE"],
-            &rows,
-        )
+        table(&HEADINGS, &rows)
     };
     let reply = Reply::answer(json!({ "users": documents }), text);
     Ok(if is_whole { reply } else { reply.exiting(4) })
 }
 
-/// One line of the list: 26 + 12 + 18 + 4 + 5 + 4 characters at most, and five gaps of 2.
-fn row(record: &UserRecord, here: Option<DeviceId>) -> Vec<String> {
+const HEADINGS: [&str; 7] = [
+    "USER", "STATUS", "METHODS", "APPS", "TOKENS", "HOSTS", "HERE",
+];
+
+/// One line of the list: 22 + 12 + 15 + 4 + 6 + 5 + 4 characters at most, and six gaps of 2.
+fn row(record: &UserRecord, here: Option<DeviceId>, now: u64) -> Vec<String> {
     let is_any = record
         .devices
         .iter()
@@ -389,11 +391,18 @@ fn row(record: &UserRecord, here: Option<DeviceId>) -> Vec<String> {
         Some(_) => "no",
         None => "?",
     };
+    let bypass = record.bypass.as_ref().map(|bypass| bypass.standing(now));
+    let status = match (status(record), bypass) {
+        // Who is let in without a code is to be seen.
+        ("approved", Some(Standing::Open(_))) => "bypass",
+        (status, _) => status,
+    };
     vec![
-        cut(&shown(record.user.as_str()), 26),
-        status(record).to_owned(),
-        cut(&methods(&record.methods).replace(", ", ","), 18),
+        cut(&shown(record.user.as_str()), 22),
+        status.to_owned(),
+        cut(&methods(&record.methods).replace(", ", ","), 15),
         record.apps.len().to_string(),
+        record.tokens.len().to_string(),
         hosts,
         is_here.to_owned(),
     ]
@@ -416,8 +425,8 @@ mod tests {
             Method::Command,
         ];
         let text = table(
-            &["USER", "STATUS", "METHODS", "APPS", "HOSTS", "HERE"],
-            &[row(&record, DeviceId::parse(&"1".repeat(32)))],
+            &HEADINGS,
+            &[row(&record, DeviceId::parse(&"1".repeat(32)), 0)],
         );
         assert!(
             text.lines().all(|line| line.chars().count() <= 80),

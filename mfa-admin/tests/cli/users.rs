@@ -414,3 +414,26 @@ fn a_label_names_one_host() {
     assert!(host.run("device list daemon").out.contains("everywhere"));
     host.run("user add bin --device nonsense").expect(2);
 }
+
+#[test]
+fn the_list_shows_tokens_and_who_is_let_in_without_a_code() {
+    needs_root!();
+    let host = Host::enrolled("daemon");
+    let cells = || -> Vec<String> {
+        let listed = host.run("user list").expect(0).out;
+        assert_fits(&listed);
+        let row = listed.lines().find(|line| line.starts_with("daemon"));
+        row.unwrap().split_whitespace().map(str::to_owned).collect()
+    };
+    assert_eq!(cells(), ["daemon", "approved", "app", "1", "0", "1", "yes"]);
+    host.feed(
+        "token add daemon --hotp --no-confirm",
+        "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ",
+    )
+    .expect(0);
+    host.run("bypass grant daemon --for 1h --reason phone")
+        .expect(0);
+    assert_eq!(cells()[1..5], ["bypass", "app,token", "1", "1"]);
+    host.run("user suspend daemon --reason x").expect(0);
+    assert_eq!(cells()[1], "suspended");
+}

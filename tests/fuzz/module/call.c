@@ -152,17 +152,19 @@ static void check_result(int result)
 	case CHAUTHTOK:
 		if (now.asks_passphrase && now.is_update)
 			check_change(result);
+		else if (now.asks_passphrase && result == PAM_SUCCESS)
+			check_present();
 		is_expected = !now.asks_passphrase ? result == PAM_IGNORE
-			      : !now.is_update     ? result == PAM_SUCCESS || result == PAM_TRY_AGAIN
 						   : result == PAM_SUCCESS || result == PAM_AUTH_ERR || result == PAM_CONV_ERR ||
-							     result == PAM_AUTHTOK_ERR || result == PAM_AUTHTOK_LOCK_BUSY;
+							     result == PAM_AUTHTOK_ERR || result == PAM_AUTHTOK_LOCK_BUSY ||
+							     (result == PAM_TRY_AGAIN && !now.is_update);
 		break;
 	case HOOKS: break;
 	}
 	if (!is_expected)
 		wrong("%s: result %d", now.user, result);
-	/* Whether a change could be begun says little. */
-	if (now.hook != CHAUTHTOK || now.is_update || !now.asks_passphrase)
+	/* Who may go on has changed nothing yet. */
+	if (now.hook != CHAUTHTOK || now.is_update || !now.asks_passphrase || result != PAM_SUCCESS)
 		harness_counts[now.hook][result & 31]++;
 }
 
@@ -177,7 +179,9 @@ int harness_hook(int hook, pam_handle_t *handle, int flags)
 	now.must_succeed = false;
 	now.answer_length = 0;
 	now.is_update = (flags & PAM_UPDATE_AUTHTOK) != 0;
-	memset(now.typed, 0, sizeof now.typed);
+	/* The present one was typed in the first of two calls. */
+	if (!now.is_update)
+		memset(now.typed, 0, sizeof now.typed);
 	pam_get_item(handle, PAM_USER, &user);
 	snprintf(now.user, sizeof now.user, "%s", user == NULL ? "" : (const char *)user);
 	bool has_name = user != NULL;

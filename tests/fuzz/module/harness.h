@@ -125,6 +125,7 @@ int converse(int count, const struct pam_message **messages, struct pam_response
 /* Somebody was let in: whether with a code that was right. */
 void check_success(void);
 /* A passphrase was changed, or was not: whether it may have been. */
+void check_present(void);
 void check_change(int result);
 /* Everybody has the first one again. */
 void reset_passphrases(void);

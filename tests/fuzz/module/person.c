@@ -39,11 +39,21 @@ static bool knows_passphrase(const struct person *person)
 	return person->is_in_between || (person->passphrase[0] != '\0' && strcmp(now.typed[0], person->passphrase) == 0);
 }
 
+static bool may_begin(const struct person *person)
+{
+	return person != NULL && (person->standing == FINE || person->standing == NO_APP) && knows_passphrase(person);
+}
+
+void check_present(void)
+{
+	if (!may_begin(person_of(now.user)))
+		wrong("%s may change the passphrase", now.user);
+}
+
 void check_change(int result)
 {
 	struct person *person = person_of(now.user);
-	bool may_change = person != NULL && (person->standing == FINE || person->standing == NO_APP) && knows_passphrase(person) &&
-			  strcmp(now.typed[1], now.typed[2]) == 0 && strlen(now.typed[1]) >= 8;
+	bool may_change = may_begin(person) && strcmp(now.typed[1], now.typed[2]) == 0 && strlen(now.typed[1]) >= 8;
 	if (result == PAM_SUCCESS) {
 		if (!may_change || !has_made_records || !courier_takes(now.typed[1]))
 			wrong("the passphrase of %s was changed", now.user);

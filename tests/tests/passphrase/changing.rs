@@ -211,6 +211,18 @@ fn every_way_in_which_it_ends_has_its_code() {
             "{seen}"
         );
 
+        // What was shown to be known once is not known for ever.
+        let seen = host.play(&format!(
+            "user alice\nanswer text {RIGHT}\nanswer text {NEW}\nanswer text {NEW}\nchauthtok\n\
+             answer text {WRONG}\nchauthtok\nanswer text {NEW}\nanswer text {RIGHT}\nanswer text {RIGHT}\nchauthtok\n"
+        ));
+        assert_eq!(seen.results(), [SUCCESS, AUTH_ERR, SUCCESS], "{seen}");
+        assert_eq!(
+            seen.prompts(),
+            [&PROMPTS[..], &PROMPTS[..1], &PROMPTS[..]].concat(),
+            "{seen}"
+        );
+
         // What is missing shows before anybody is asked.
         let key = host.path("seal.key");
         fs::rename(&key, host.path("kept.key")).unwrap();

@@ -75,6 +75,7 @@ fn over_ssh_nobody_can_tell_which_of_the_two_was_wrong_or_who_exists() {
 
 #[test]
 fn a_person_changes_the_passphrase_with_passwd() {
+    type Asked<'a> = &'a dyn Fn(&'static str) -> Script<'a>;
     on_a_test_host(|host| {
         host.enroll("alice");
         set(host, "alice");
@@ -107,24 +108,31 @@ fn a_person_changes_the_passphrase_with_passwd() {
         host.terminal_of("root", &["passwd", "alice"])
             .talk(right)
             .expect_success();
-        // Beside the password, as README has it: neither is changed without the other, and who has none changes neither.
-        host.write_service(
-            "passwd",
-            "password requisite pam_mfa.so passphrase\n@include common-password\n",
-        );
+        // Beside the password: neither is changed without the other, and who has none changes neither. In whatever order:
+        // both are asked for before anything is changed.
         let shadow = || std::fs::read_to_string("/etc/shadow").unwrap();
         let before = shadow();
-        for (name, answer) in [("alice", WRONG), ("bob", RIGHT)] {
-            let script = Script::new()
+        let passphrase = |answer| Script::new().answer("Current passphrase: ", answer);
+        let both = |answer| {
+            Script::new()
                 .answer("Current password: ", PASSWORD)
-                .answer("Current passphrase: ", answer);
-            let talk = host.terminal_of(name, &["passwd"]).talk(script);
-            talk.expect_failure();
-            assert_eq!(shadow(), before, "{name}");
+                .answer("Current passphrase: ", answer)
+        };
+        let behind = "@include common-password\npassword required pam_mfa.so passphrase\n";
+        let first = "password requisite pam_mfa.so passphrase\n@include common-password\n";
+        let orders: [(&str, Asked<'_>); 2] = [(behind, &both), (first, &passphrase)];
+        for (stack, asked) in orders {
+            host.write_service("passwd", stack);
+            for (name, answer) in [("alice", WRONG), ("bob", RIGHT)] {
+                let talk = host.terminal_of(name, &["passwd"]).talk(asked(answer));
+                talk.expect_failure();
+                assert_eq!(shadow(), before, "{name}: {stack}");
+            }
         }
+        // As README has it.
         let script = Script::new()
-            .answer("Current password: ", PASSWORD)
             .answer("Current passphrase: ", RIGHT)
+            .answer("Current password: ", PASSWORD)
             .answer("New passphrase: ", NEW)
             .answer("New passphrase again: ", NEW)
             .answer("New password: ", "Kestrel-7-wings-14")
