@@ -22,6 +22,7 @@ use crate::config::{Config, First};
 use crate::courier::{self, Channels, Courier, Document, Report};
 use crate::critical::CriticalSection;
 use crate::device::DeviceId;
+use crate::host::Host;
 use crate::notice::{self, Notices};
 use crate::otp::{Code, TypedAnswer};
 use crate::policy::{self, Decision, DenyReason, SkipReason};
@@ -133,7 +134,18 @@ pub struct Setting<'a> {
     pub channels: Channels,
 }
 
-impl Setting<'_> {
+impl<'a> Setting<'a> {
+    /// What a host says.
+    #[must_use]
+    pub fn of(host: &'a Host, key: &'a SealingKey) -> Self {
+        Self {
+            config: &host.config,
+            device: host.device,
+            key,
+            channels: host.channels,
+        }
+    }
+
     /// What notices are made from.
     fn notices(&self) -> Notices<'_> {
         Notices {

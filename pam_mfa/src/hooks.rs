@@ -252,12 +252,7 @@ impl Visit<'_, '_> {
             .prepare_login(Owner::ROOT)
             .map_err(|error| log_host_error(self.pam, trail, &error))?;
         self.delay_refusals(&host.config);
-        let setting = Setting {
-            config: &host.config,
-            device: host.device,
-            key: &key,
-            channels: host.channels,
-        };
+        let setting = Setting::of(&host, &key);
         let mut courier = Process::new(&host.config, &self.args.conf, Owner::ROOT);
         let mut ports = Ports {
             prompt: &mut Conversation {
@@ -326,12 +321,7 @@ impl Visit<'_, '_> {
         let prepared = self.prepare(&mut request, &mut trail);
         let played = prepared.map(|(host, key)| {
             self.delay_refusals(&host.config);
-            let setting = Setting {
-                config: &host.config,
-                device: host.device,
-                key: &key,
-                channels: host.channels,
-            };
+            let setting = Setting::of(&host, &key);
             let mut courier = Process::new(&host.config, &self.args.conf, Owner::ROOT);
             let mut judge = Process::new(&host.config, &self.args.conf, Owner::ROOT);
             let mut ports = Ports {
