@@ -28,6 +28,8 @@ const BRIEFLY: Duration = Duration::from_millis(500);
 
 /// A record for nobody, read in the place of one that is missing, so that this takes as long.
 const DECOY_RECORD: &str = include_str!("decoy.toml");
+/// Recovery codes of nobody, which are most of a record: read in the place of those that a user does not have.
+const DECOY_RECOVERY: &str = include_str!("decoy-recovery.toml");
 
 /// Whose record and state a login is about.
 #[derive(Clone, Copy, Debug)]
@@ -272,9 +274,8 @@ impl FileStore {
     /// The same, and what the first look costs besides.
     fn read_decoy_record(&self, index: u8) {
         self.read_decoy_file(index);
-        let record = UserName::parse("decoy")
-            .map(|user| UserRecord::parse(DECOY_RECORD.as_bytes(), &user, &[]));
-        let _ = std::hint::black_box(record);
+        parse_decoy(DECOY_RECORD);
+        parse_decoy(DECOY_RECOVERY);
     }
 
     fn decode(&self, block: &Block, name: &str) -> Result<Read<LoginState>, StoreError> {
@@ -352,7 +353,13 @@ impl FileStore {
 impl Store for FileStore {
     fn record(&self, subject: Subject<'_>) -> Result<Option<UserRecord>, StoreError> {
         match subject {
-            Subject::User(user) => Ok(self.read_record(user)?.map(|read| read.record)),
+            Subject::User(user) => {
+                let record = self.read_record(user)?.map(|read| read.record);
+                if record.as_ref().is_some_and(|it| it.recovery.is_none()) {
+                    parse_decoy(DECOY_RECOVERY);
+                }
+                Ok(record)
+            }
             Subject::Decoy(index) => {
                 self.read_decoy_record(index);
                 Ok(None)
@@ -381,6 +388,17 @@ fn protected<T>(run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreE
     let is_over_the_limit =
         |error: &StoreError| matches!(error, StoreError::File(error) if error.is_over_the_limit());
     critical::protected(run, is_over_the_limit, StoreError::Unprotected)
+}
+
+/// Reads a text in the place of one that is not there, and has copies of it as a record that is read has.
+fn parse_decoy(text: &str) {
+    let Some(user) = UserName::parse("decoy") else {
+        return;
+    };
+    let read = UserRecord::parse(text.as_bytes(), &user, &[]);
+    let copies = [read.clone(), read];
+    // Nothing is to come of it but the time that it takes.
+    let _ = std::hint::black_box(copies);
 }
 
 fn record_name(user: &UserName) -> String {
