@@ -28,7 +28,9 @@ const BRIEFLY: Duration = Duration::from_millis(500);
 
 /// A record for nobody, read in the place of one that is missing, so that this takes as long.
 const DECOY_RECORD: &str = include_str!("decoy.toml");
-/// Recovery codes of nobody, which are most of a record: read in the place of those that a user does not have.
+/// An app of nobody's, read in the place of one that a user does not have.
+const DECOY_APP: &str = include_str!("decoy-app.toml");
+/// Recovery codes of nobody, which are most of a record, likewise.
 const DECOY_RECOVERY: &str = include_str!("decoy-recovery.toml");
 
 /// Whose record and state a login is about.
@@ -355,8 +357,8 @@ impl Store for FileStore {
         match subject {
             Subject::User(user) => {
                 let record = self.read_record(user)?.map(|read| read.record);
-                if record.as_ref().is_some_and(|it| it.recovery.is_none()) {
-                    parse_decoy(DECOY_RECOVERY);
+                if let Some(record) = &record {
+                    parse_what_is_missing(record);
                 }
                 Ok(record)
             }
@@ -388,6 +390,16 @@ fn protected<T>(run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreE
     let is_over_the_limit =
         |error: &StoreError| matches!(error, StoreError::File(error) if error.is_over_the_limit());
     critical::protected(run, is_over_the_limit, StoreError::Unprotected)
+}
+
+/// Takes the time that the larger parts of a record take, where a user does not have them.
+fn parse_what_is_missing(record: &UserRecord) {
+    if record.apps.is_empty() && record.tokens.is_empty() {
+        parse_decoy(DECOY_APP);
+    }
+    if record.recovery.is_none() {
+        parse_decoy(DECOY_RECOVERY);
+    }
 }
 
 /// Reads a text in the place of one that is not there, and has copies of it as a record that is read has.

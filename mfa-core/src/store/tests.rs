@@ -551,9 +551,14 @@ fn who_is_removed_leaves_nothing_of_an_edit_that_was_killed() {
 fn what_is_read_in_the_place_of_what_is_missing_reads_well() {
     let decoy = UserName::parse("decoy").unwrap();
     // An error ends a reading early, and shows in time.
-    let read = |text: &str| UserRecord::parse(text.as_bytes(), &decoy, &[]).unwrap().record;
+    let read = |text: &str| {
+        UserRecord::parse(text.as_bytes(), &decoy, &[])
+            .unwrap()
+            .record
+    };
     let record = read(super::DECOY_RECORD);
     assert!(record.has_usable_app() && record.recovery.is_none());
+    assert!(read(super::DECOY_APP).apps.len() == 1);
     let set = read(super::DECOY_RECOVERY).recovery.unwrap();
     let (own, _) = crate::record::Recovery::generate(0).unwrap();
     assert_eq!(set.hashes.len(), own.hashes.len());

@@ -146,7 +146,7 @@ pub(crate) fn instructions(people: &People, kind: Kind, code: &str) -> u64 {
 fn every_refusal_takes_about_as_many_instructions() {
     /// Records are not of the same length, and reading them is most of what is counted. What must not be left out for
     /// anybody is more than that: to read the record again in the transaction, or to open and check a secret.
-    const MOST: f64 = 1.12;
+    const MOST: f64 = 1.08;
     on_a_bare_host(|machine| {
         let people = People::settle(machine);
         people
