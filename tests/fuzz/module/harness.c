@@ -307,6 +307,7 @@ int harness_one(const uint8_t *bytes, size_t size)
 	}
 	size_t answer_length = 0;
 	char *answer = take_text(&now.input, &answer_length);
+	now.courier_names_passphrase = answer != NULL && strstr(answer, "passphrase of ") != NULL;
 	libc_begin(failures, now.failure_count, size);
 	courier_begin(flags >> 4 & 3, answer == NULL ? "" : answer, answer_length);
 	wall_clock = (struct timespec){.tv_sec = 1795168800};

@@ -101,7 +101,7 @@ extern struct now {
 	unsigned config;
 	const char *arguments[8];
 	int argument_count;
-	bool may_skip;
+	bool may_skip, courier_names_passphrase;
 	char *service, *password;
 	enum hook hook;
 	unsigned calls, prompts;
