@@ -12,7 +12,6 @@ use mfa_core::host;
 use mfa_core::hotp::Hotp;
 use mfa_core::login;
 use mfa_core::otp::Authenticator;
-use mfa_core::passphrase::Pepper;
 use mfa_core::policy::{self, AccountDecision, Decision, DenyReason, SkipReason};
 use mfa_core::record::{Method, UserRecord};
 use mfa_core::request::{Account, LoginRequest, RemoteHost, UserName, find_account};
@@ -27,7 +26,7 @@ use crate::cli::ExplainArgs;
 use crate::context::{Context, require_root};
 use crate::emergency::never_asked;
 use crate::error::Failure;
-use crate::output::{Reply, quoted, shown, wrap};
+use crate::output::{Reply, capitalized, quoted, shown, wrap};
 use crate::record_view::{duration, methods, moment};
 use crate::recovery::Remaining;
 use crate::token::{self, Standing};
@@ -152,20 +151,12 @@ impl Walk {
             Ok(value) => Some(value),
             Err(error) => {
                 let failure: Failure = error.into();
-                let message = format!("{}. {}", failure.message, sentence(&failure.hint));
+                let message = format!("{}. {}", failure.message, capitalized(&failure.hint));
                 self.stop(id, Prediction::Unavailable, reason, message);
                 None
             }
         }
     }
-}
-
-/// A hint as a sentence of its own.
-fn sentence(hint: &str) -> String {
-    let mut letters = hint.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(letters).collect()
-    })
 }
 
 /// What a login needs of this host.
@@ -474,9 +465,8 @@ fn describe_passphrase(
     let channels = Channels::of(config);
     let name = shown(&request.asked_name);
     let is_lost = record.is_some_and(|record| {
-        let pepper = Pepper::of(&ground.key, record.user.as_str());
         let kept = record.passphrase.as_ref();
-        kept.is_some_and(|kept| pepper.is_of_another_key(&kept.hash))
+        kept.is_some_and(|kept| kept.is_of_another_key(&ground.key, &record.user))
     });
     let message = match policy::decide(config, channels, &request, record, ground.device, now) {
         Decision::Challenge(_) | Decision::Passphrase(_) if is_lost => format!(

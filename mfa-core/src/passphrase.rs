@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::argon::{self, Input, NoMemory, Work};
 use crate::config;
 use crate::record::{KeptPassphrase, datetime};
+use crate::request::UserName;
 use crate::seal::SealingKey;
 pub use judge::{Judge, Opinion, PATIENCE, Question, UNFIT};
 pub use phc::PassphraseHash;
@@ -293,6 +294,12 @@ impl KeptPassphrase {
             hash,
             changed: Some(datetime(unix_seconds)),
         }
+    }
+
+    /// Whether it was hashed with another host's key, or with one that is lost: what its user types is never right.
+    #[must_use]
+    pub fn is_of_another_key(&self, key: &SealingKey, user: &UserName) -> bool {
+        Pepper::of(key, user.as_str()).is_of_another_key(&self.hash)
     }
 }
 

@@ -379,6 +379,18 @@ impl PamHost {
         self.path("lib/state").join(user)
     }
 
+    /// Has one bit of a user's state flipped, as it is now: in one slot, then in the other; where that is.
+    pub fn with_each_slot_damaged(&self, user: &str, mut look: impl FnMut(usize)) {
+        let state = self.state_path(user);
+        let sound = fs::read(&state).unwrap();
+        for place in [100, 2148] {
+            let mut damaged = sound.clone();
+            damaged[place] ^= 1;
+            overwrite(&state, &damaged);
+            look(place);
+        }
+    }
+
     /// Replaces text in a record, as nobody should.
     pub fn edit_record(&self, user: &str, from: &str, to: &str) {
         let path = self.record_path(user);

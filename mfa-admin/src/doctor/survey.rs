@@ -11,7 +11,6 @@ use mfa_core::courier::Channels;
 use mfa_core::device::DeviceId;
 use mfa_core::hotp::Hotp;
 use mfa_core::otp::Authenticator;
-use mfa_core::passphrase::Pepper;
 use mfa_core::policy::{self, Decision, DenyReason};
 use mfa_core::record::UserRecord;
 use mfa_core::recovery::FEW;
@@ -266,9 +265,8 @@ impl Surveyor<'_> {
             let label = format!("token {}", shown(token.label.get()));
             keep(label, opened.err().map(|why| why.to_string()));
         }
-        let pepper = Pepper::of(key, record.user.as_str());
         if let Some(kept) = &record.passphrase
-            && pepper.is_of_another_key(&kept.hash)
+            && kept.is_of_another_key(key, &record.user)
         {
             let why =
                 "hashed with another sealing key: the right one is refused until it is set anew";

@@ -12,7 +12,7 @@ use mfa_core::record::Method;
 use crate::delivery::explanation;
 use crate::doctor::Scope;
 use crate::doctor::check::{Check, Status};
-use crate::output::{say, shown};
+use crate::output::{capitalized, say, shown};
 
 /// The courier answers before its deadline; this is for one that does not.
 const LEEWAY: Duration = Duration::from_secs(3);
@@ -191,9 +191,7 @@ fn of_the_start(reason: &str) -> Option<(&'static str, &'static str)> {
 
 /// A hint of the command's, which ends an error, as a sentence of doctor's.
 fn sentence(hint: &str) -> String {
-    let mut letters = hint.chars();
-    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
-    first.into_iter().chain(letters).chain(['.']).collect()
+    capitalized(hint) + "."
 }
 
 /// Whether the other side asks to be tried again.

@@ -37,6 +37,19 @@ fn with_passphrase() -> Scene {
     scene
 }
 
+/// The same where mails are sent, and Alice has an address.
+fn with_address() -> Scene {
+    let mut scene = with_passphrase();
+    scene.config = Config::parse(
+        b"version = 1\n[courier.smtp]\nhost = \"h\"\nfrom = \"a@b\"\n[passphrase]\nmemory = 7168\npasses = 1",
+    )
+    .unwrap();
+    scene.change(|record| {
+        record.email = Some(crate::record::EmailAddress::parse("alice@example.com").unwrap());
+    });
+    scene
+}
+
 fn hashes<T>(play: impl FnOnce() -> T) -> (T, usize) {
     let before = HASHES.get();
     let played = play();
@@ -323,14 +336,7 @@ fn who_hangs_up_after_a_wish_was_told_of_once_and_everybody_costs_one_notice_a_w
 
 #[test]
 fn each_wrong_passphrase_is_told_of_and_each_at_a_change_too() {
-    let mut scene = with_passphrase();
-    scene.config = Config::parse(
-        b"version = 1\n[courier.smtp]\nhost = \"h\"\nfrom = \"a@b\"\n[passphrase]\nmemory = 7168\npasses = 1",
-    )
-    .unwrap();
-    scene.change(|record| {
-        record.email = Some(crate::record::EmailAddress::parse("alice@example.com").unwrap());
-    });
+    let scene = with_address();
     let told = || {
         let spooled = scene.post.spooled.take();
         let told = spooled.into_iter().filter(|(_, is_wanted)| *is_wanted);
@@ -721,14 +727,7 @@ fn what_the_courier_says_steers_no_terminal() {
 
 #[test]
 fn a_person_changes_the_passphrase_who_knows_the_present_one() {
-    let mut scene = with_passphrase();
-    scene.config = Config::parse(
-        b"version = 1\n[courier.smtp]\nhost = \"h\"\nfrom = \"a@b\"\n[passphrase]\nmemory = 7168\npasses = 1",
-    )
-    .unwrap();
-    scene.change(|record| {
-        record.email = Some(crate::record::EmailAddress::parse("alice@example.com").unwrap());
-    });
+    let scene = with_address();
     let changed = change(&scene, answers(&[RIGHT, NEW, NEW]), vec![Opinion::Fit]);
     assert_eq!(changed.outcome, ChangeOutcome::Changed);
     assert_eq!(
